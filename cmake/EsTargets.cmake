@@ -1,0 +1,83 @@
+# How every target of this project is made: one static library a room, listed sources, no globs.
+# A room's CMakeLists.txt is its list of dependencies; tests/arch holds the arrows.
+
+option(ES_WERROR "Treat warnings as errors" OFF)
+option(ES_LIBFUZZER "Link fuzz targets with libFuzzer (clang)" OFF)
+option(ES_BENCH "Build the benchmarks" OFF)
+set(ES_SANITIZE "" CACHE STRING "Value for -fsanitize, empty for none")
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+
+find_program(ES_CCACHE ccache)
+if(ES_CCACHE AND NOT EMSCRIPTEN)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${ES_CCACHE})
+endif()
+
+add_library(es_flags INTERFACE)
+target_include_directories(es_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(es_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+  -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough)
+if(ES_WERROR)
+  target_compile_options(es_flags INTERFACE -Werror)
+endif()
+if(ES_SANITIZE)
+  target_compile_options(es_flags INTERFACE -fsanitize=${ES_SANITIZE} -fno-sanitize-recover=all
+    -fno-omit-frame-pointer)
+  target_link_options(es_flags INTERFACE -fsanitize=${ES_SANITIZE})
+endif()
+if(ES_LIBFUZZER)
+  target_compile_options(es_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# What runs inside WebAssembly must build without exceptions and RTTI; natively too, so that a
+# stray throw fails the native build as well.
+add_library(es_pure INTERFACE)
+target_link_libraries(es_pure INTERFACE es_flags)
+target_compile_options(es_pure INTERFACE
+  $<BUILD_INTERFACE:-fno-exceptions> $<BUILD_INTERFACE:-fno-rtti>)
+
+# es_library(NAME SOURCES ... DEPS ... [PURE]): the static library of one room.
+function(es_library name)
+  cmake_parse_arguments(ARG "PURE" "" "SOURCES;DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC es_flags ${ARG_DEPS})
+  if(ARG_PURE)
+    target_link_libraries(${name} PRIVATE es_pure)
+  endif()
+endfunction()
+
+# es_test(NAME SOURCES ... DEPS ... [ARGS ...]): a Catch2 program, run by ctest with ARGS.
+function(es_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;ARGS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE es_catch_main ${ARG_DEPS})
+  add_test(NAME ${name} COMMAND ${name} ${ARG_ARGS} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+endfunction()
+
+# es_fuzz(NAME SOURCES ... DEPS ...): a LLVMFuzzerTestOneInput target. With ES_LIBFUZZER it is a
+# libFuzzer program; otherwise an ordinary main runs it over tests/fuzz/corpus/NAME and over
+# mutations of it (a seed is logged), so that ctest runs every target.
+function(es_fuzz name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE es_flags ${ARG_DEPS})
+  if(ES_LIBFUZZER)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_link_libraries(${name} PRIVATE es_fuzz_main)
+    add_test(NAME ${name} COMMAND ${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+  endif()
+endfunction()
+
+# es_bench(NAME SOURCES ... DEPS ...): a benchmark program, built only with ES_BENCH.
+function(es_bench name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  if(ES_BENCH)
+    add_executable(${name} ${ARG_SOURCES})
+    target_link_libraries(${name} PRIVATE es_flags ${ARG_DEPS})
+  endif()
+endfunction()

@@ -1,0 +1,104 @@
+#include "common/base/bytes.h"
+
+#include <cstring>
+
+namespace es {
+namespace {
+
+template <class T>
+std::optional<T> read_be(Bytes& data) {
+  if (data.size() < sizeof(T)) return std::nullopt;
+  T v = 0;
+  for (size_t i = 0; i < sizeof(T); ++i) v = static_cast<T>(v << 8 | data[i]);
+  data = data.subspan(sizeof(T));
+  return v;
+}
+
+template <class T>
+std::optional<T> read_le(Bytes& data) {
+  if (data.size() < sizeof(T)) return std::nullopt;
+  T v = 0;
+  for (size_t i = sizeof(T); i-- > 0;) v = static_cast<T>(v << 8 | data[i]);
+  data = data.subspan(sizeof(T));
+  return v;
+}
+
+template <class T>
+void put_be(uint8_t* p, T v) {
+  if (p == nullptr) return;
+  for (size_t i = 0; i < sizeof(T); ++i) p[i] = static_cast<uint8_t>(v >> 8 * (sizeof(T) - 1 - i));
+}
+
+template <class T>
+void put_le(uint8_t* p, T v) {
+  if (p == nullptr) return;
+  for (size_t i = 0; i < sizeof(T); ++i) p[i] = static_cast<uint8_t>(v >> 8 * i);
+}
+
+}  // namespace
+
+bool equal_constant_time(Bytes a, Bytes b) {
+  if (a.size() != b.size()) return false;
+  // volatile keeps the loop from ending early.
+  volatile uint8_t diff = 0;
+  for (size_t i = 0; i < a.size(); ++i) diff = static_cast<uint8_t>(diff | (a[i] ^ b[i]));
+  return diff == 0;
+}
+
+void wipe(MutableBytes secret) {
+  volatile uint8_t* p = secret.data();
+  for (size_t i = 0; i < secret.size(); ++i) p[i] = 0;
+}
+
+std::optional<uint8_t> ByteReader::u8() { return read_be<uint8_t>(data_); }
+std::optional<uint16_t> ByteReader::u16be() { return read_be<uint16_t>(data_); }
+std::optional<uint32_t> ByteReader::u32be() { return read_be<uint32_t>(data_); }
+std::optional<uint64_t> ByteReader::u64be() { return read_be<uint64_t>(data_); }
+std::optional<uint32_t> ByteReader::u32le() { return read_le<uint32_t>(data_); }
+std::optional<uint64_t> ByteReader::u64le() { return read_le<uint64_t>(data_); }
+
+std::optional<Bytes> ByteReader::bytes(size_t len) {
+  if (data_.size() < len) return std::nullopt;
+  const Bytes taken = data_.first(len);
+  data_ = data_.subspan(len);
+  return taken;
+}
+
+Bytes ByteReader::rest() {
+  const Bytes taken = data_;
+  data_ = {};
+  return taken;
+}
+
+uint8_t* ByteWriter::take(size_t len) {
+  if (failed_ || space_left() < len) {
+    failed_ = true;
+    return nullptr;
+  }
+  uint8_t* p = out_.data() + len_;
+  len_ += len;
+  return p;
+}
+
+void ByteWriter::u8(uint8_t v) { put_be(take(1), v); }
+void ByteWriter::u16be(uint16_t v) { put_be(take(2), v); }
+void ByteWriter::u32be(uint32_t v) { put_be(take(4), v); }
+void ByteWriter::u64be(uint64_t v) { put_be(take(8), v); }
+void ByteWriter::u32le(uint32_t v) { put_le(take(4), v); }
+void ByteWriter::u64le(uint64_t v) { put_le(take(8), v); }
+
+void ByteWriter::bytes(Bytes v) {
+  if (uint8_t* p = take(v.size()); p != nullptr && !v.empty()) std::memcpy(p, v.data(), v.size());
+}
+
+void ByteWriter::decimal(uint64_t v) {
+  uint8_t digits[20];
+  size_t n = 0;
+  do {
+    digits[sizeof(digits) - ++n] = static_cast<uint8_t>('0' + v % 10);
+    v /= 10;
+  } while (v != 0);
+  bytes(Bytes(digits).last(n));
+}
+
+}  // namespace es
