@@ -1,0 +1,203 @@
+#include "common/http/fields.h"
+
+#include "common/http/hardening.h"
+
+namespace es::http {
+namespace {
+
+constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+// RFC 9110 section 5.6.2.
+constexpr bool is_token_char(char c) {
+  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) return true;
+  return c != 0 && std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+}
+
+struct TokenTable {
+  bool is_token[256] = {};
+  constexpr TokenTable() {
+    for (int c = 0; c < 128; ++c) is_token[c] = is_token_char(static_cast<char>(c));
+  }
+};
+constexpr TokenTable kTokens;
+
+bool is_token(std::string_view name) {
+  if (name.empty()) return false;
+  bool ok = true;
+  for (const char c : name) ok &= kTokens.is_token[static_cast<unsigned char>(c)];
+  return ok;
+}
+
+bool has_control(std::string_view value) {
+  bool found = false;
+  for (const char c : value) {
+    const auto byte = static_cast<unsigned char>(c);
+    found |= (byte < 0x20 && byte != '\t') || byte == 0x7f;
+  }
+  return found;
+}
+
+// RFC 9110 section 8.6: digits only. 15 of them cannot overflow.
+std::optional<uint64_t> parse_length(std::string_view text) {
+  if (text.empty() || text.size() > 15) return std::nullopt;
+  uint64_t v = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return std::nullopt;
+    v = v * 10 + static_cast<uint64_t>(c - '0');
+  }
+  return v;
+}
+
+// Collects what single fields say until all of them have been seen.
+struct Reading {
+  int num_hosts = 0;
+  int num_lengths = 0;
+  int num_encodings = 0;
+  int num_upgrades = 0;
+  std::string_view length;
+  std::string_view encoding;
+  std::string_view upgrade;
+  std::string_view websocket_version;
+  std::string_view websocket_key;
+  bool host_ok = true;
+};
+
+// The fields with a meaning of their own here; told apart by length first, as most are none.
+void note_field(const Field& field, Reading& reading) {
+  const auto is = [&](std::string_view name) { return equal_ignoring_case(field.name, name); };
+  switch (field.name.size()) {
+    case 4:
+      if (is("host")) {
+        ++reading.num_hosts;
+        reading.host_ok = field.value.find(',') == std::string_view::npos;
+      }
+      break;
+    case 7:
+      if (is("upgrade")) {
+        ++reading.num_upgrades;
+        reading.upgrade = field.value;
+      }
+      break;
+    case 14:
+      if (is("content-length")) {
+        ++reading.num_lengths;
+        reading.length = field.value;
+      }
+      break;
+    case 17:
+      if (is("transfer-encoding")) {
+        ++reading.num_encodings;
+        reading.encoding = field.value;
+      } else if (is("sec-websocket-key")) {
+        reading.websocket_key = field.value;
+      }
+      break;
+    case 21:
+      if (is("sec-websocket-version")) reading.websocket_version = field.value;
+      break;
+    default:
+      break;
+  }
+}
+
+uint32_t allow_list_bit(std::string_view name) {
+  const auto list = request_allow_list();
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (list[i].size() == name.size() && equal_ignoring_case(list[i], name)) return 1U << i;
+  }
+  return 0;
+}
+
+Refusal check_framing(const Reading& reading, Method method, const Limits& limits,
+                      FieldFacts& facts) {
+  if (reading.num_hosts > 1 || !reading.host_ok) return Refusal::kBadHost;
+  if (reading.num_lengths > 1 || reading.num_encodings > 1) return Refusal::kBadFraming;
+  if (reading.num_lengths > 0 && reading.num_encodings > 0) return Refusal::kBadFraming;
+  if (reading.num_encodings > 0 && !equal_ignoring_case(reading.encoding, "chunked")) {
+    return Refusal::kBadFraming;
+  }
+  uint64_t length = 0;
+  if (reading.num_lengths > 0) {
+    const auto parsed = parse_length(reading.length);
+    if (!parsed) return Refusal::kBadFraming;
+    if (*parsed > limits.max_body_bytes) return Refusal::kBodyTooLarge;
+    length = *parsed;
+  }
+  facts.has_body = length > 0 || reading.num_encodings > 0;
+  // A body there has no meaning, and hosts disagree about where it ends.
+  if (facts.has_body && (method == Method::kGet || method == Method::kHead)) {
+    return Refusal::kBadFraming;
+  }
+  return Refusal::kNone;
+}
+
+Upgrade upgrade_of(const Reading& reading) {
+  if (reading.num_upgrades == 0) return Upgrade::kNone;
+  const bool websocket = reading.num_upgrades == 1 &&
+                         equal_ignoring_case(reading.upgrade, "websocket") &&
+                         reading.websocket_version == "13" && reading.websocket_key.size() == 24;
+  return websocket ? Upgrade::kWebSocket : Upgrade::kOther;
+}
+
+}  // namespace
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (lower(a[i]) != lower(b[i])) return false;
+  }
+  return true;
+}
+
+std::string_view find_field(std::span<const Field> fields, std::string_view name) {
+  for (const Field& field : fields) {
+    if (equal_ignoring_case(field.name, name)) return field.value;
+  }
+  return {};
+}
+
+FieldFacts check_fields(std::span<const Field> fields, Method method, const Limits& limits) {
+  FieldFacts facts;
+  Reading reading;
+  if (fields.size() > limits.max_fields) {
+    facts.refusal = Refusal::kFieldsTooLarge;
+    return facts;
+  }
+  size_t total = 0;
+  for (const Field& field : fields) {
+    total += field.name.size() + field.value.size();
+    if (total > limits.max_fields_bytes) {
+      facts.refusal = Refusal::kFieldsTooLarge;
+      return facts;
+    }
+    if (!is_token(field.name)) {
+      facts.refusal = Refusal::kBadField;
+      return facts;
+    }
+    if (has_control(field.value)) {
+      facts.refusal = Refusal::kControlCharacter;
+      return facts;
+    }
+    note_field(field, reading);
+    facts.forward_mask |= allow_list_bit(field.name);
+  }
+  facts.refusal = check_framing(reading, method, limits, facts);
+  facts.upgrade = upgrade_of(reading);
+  return facts;
+}
+
+std::optional<Method> parse_method(std::string_view token) {
+  for (const Method m : {Method::kGet, Method::kPost, Method::kHead, Method::kPut, Method::kDelete,
+                         Method::kPatch, Method::kOptions}) {
+    if (token == method_name(m)) return m;
+  }
+  return std::nullopt;
+}
+
+std::string_view method_name(Method method) {
+  constexpr std::string_view kNames[] = {"GET",   "HEAD",   "POST",   "PUT",
+                                         "PATCH", "DELETE", "OPTIONS"};
+  return kNames[static_cast<size_t>(method)];
+}
+
+}  // namespace es::http
