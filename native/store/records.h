@@ -1,0 +1,64 @@
+// What the store keeps, as plain records. Columns follow Headscale's tables where that makes sense
+// (hscontrol/db/schema.sql, 0.29), so that an import is a copy; secrets are kept as hashes only.
+//
+// Units: times are wall-clock milliseconds. Ids are assigned by the database at commit, start at 1
+// and are never used again; 0 means "not stored yet".
+#pragma once
+
+#include "common/base/time.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace es::store {
+
+struct User {
+  uint64_t id = 0;
+  std::string name;  // unique among local users
+  std::string display_name;
+  std::string email;
+  std::string provider_identifier;  // empty for local users
+  std::string provider;
+  std::string profile_pic_url;
+  WallTime created_at{};
+  WallTime updated_at{};
+
+  friend bool operator==(const User&, const User&) = default;
+};
+
+struct PreAuthKey {
+  uint64_t id = 0;
+  std::string prefix;               // the public part of the key's text, unique
+  std::string hash;                 // of the secret, raw bytes
+  std::optional<uint64_t> user_id;  // owner, or creator of a tagged key; none: made by the system
+  bool reusable = false;
+  bool ephemeral = false;
+  bool used = false;
+  std::vector<std::string> tags;
+  std::optional<WallTime> expiration;  // none: does not expire
+  WallTime created_at{};
+
+  friend bool operator==(const PreAuthKey&, const PreAuthKey&) = default;
+};
+
+struct ApiKey {
+  uint64_t id = 0;
+  std::string prefix;
+  std::string hash;
+  std::optional<WallTime> expiration;  // none: does not expire
+  std::optional<WallTime> last_seen;   // written in batches: may be behind by a minute
+  WallTime created_at{};
+
+  friend bool operator==(const ApiKey&, const ApiKey&) = default;
+};
+
+// Everything, each ascending by id.
+struct Contents {
+  std::vector<User> users;
+  std::vector<PreAuthKey> pre_auth_keys;
+  std::vector<ApiKey> api_keys;
+};
+
+}  // namespace es::store

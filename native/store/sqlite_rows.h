@@ -1,0 +1,51 @@
+// The statements of the SQLite store: records to rows and back, prepared once. Internal to the
+// room.
+#pragma once
+
+#include "native/store/sqlite_db.h"
+
+namespace es::store {
+
+class SqliteRows {
+ public:
+  static Result<SqliteRows, StoreError> prepare(sqlite3* db);
+
+  Result<Contents, StoreError> load();
+
+  // Applies one change inside the caller's transaction and fills in assigned ids. After an error
+  // the change may be half done: roll back.
+  DbStatus apply(Change& change);
+
+ private:
+  DbStatus apply(InsertUser& c);
+  DbStatus apply(RenameUser& c);
+  DbStatus apply(DeleteUser& c);
+  DbStatus apply(InsertPreAuthKey& c);
+  DbStatus apply(ExpirePreAuthKey& c);
+  DbStatus apply(DeletePreAuthKey& c);
+  DbStatus apply(InsertApiKey& c);
+  DbStatus apply(ExpireApiKey& c);
+  DbStatus apply(DeleteApiKey& c);
+  DbStatus apply(TouchApiKeys& c);
+  DbStatus insert(Statement& statement, uint64_t& id);
+  DbStatus change_row(Statement& statement, const char* noun);
+  DbStatus set_expiration(Statement& statement, uint64_t id, WallTime at, const char* noun);
+  DbStatus delete_row(Statement& statement, uint64_t id, const char* noun);
+
+  sqlite3* db_ = nullptr;
+  Statement insert_user_;
+  Statement rename_user_;
+  Statement delete_user_;
+  Statement insert_pre_auth_key_;
+  Statement expire_pre_auth_key_;
+  Statement delete_pre_auth_key_;
+  Statement insert_api_key_;
+  Statement expire_api_key_;
+  Statement delete_api_key_;
+  Statement touch_api_key_;
+  Statement select_users_;
+  Statement select_pre_auth_keys_;
+  Statement select_api_keys_;
+};
+
+}  // namespace es::store

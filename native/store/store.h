@@ -1,0 +1,114 @@
+// The durable log of the control state: SQLite today, PostgreSQL behind the same interface later.
+//
+// State lives in memory (native/control). A write is a transaction of changes; the store assigns
+// ids, enforces what must be unique across all instances that share it, and feeds every commit back
+// in commit order. Memory changes only from that feed, so that the commits of other instances
+// (LISTEN/NOTIFY on PostgreSQL) enter by the same door as one's own.
+//
+// Durability: `done` reports success only after the commit that holds the write is on disk; with
+// the default options it survives kill -9 and power loss. Many writes may share one commit.
+// Overload: the queue is bounded; a write that finds it full fails with kRetryLater at once.
+// Threads: every method may be called from any thread. The sink and `done` run on the store's own
+// thread, one at a time, or, for a write refused at once, inside write(); they must not block and
+// not destroy the store.
+#pragma once
+
+#include "common/base/result.h"
+#include "native/store/records.h"
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace es::store {
+
+// Grouped by what the caller should do next.
+enum class StoreErrorKind : uint8_t {
+  kConflict,    // something that must be unique is taken
+  kMissing,     // the row that was to change, or one that it refers to, does not exist
+  kRetryLater,  // overloaded, closing, or no space now: nothing was written, try again
+  kRefused,     // this database cannot be opened: an operator has to act
+  kBroken,      // the database failed: an operator has to look
+};
+
+// `text` is for operators (logs, the command line); it names paths but never a secret.
+struct StoreError {
+  StoreErrorKind kind = StoreErrorKind::kBroken;
+  std::string text;
+};
+
+struct InsertUser {
+  User user;  // id is filled in the commit
+};
+struct RenameUser {
+  uint64_t id = 0;
+  std::string name;
+  WallTime updated_at{};
+};
+// Takes the user's pre-auth keys along.
+struct DeleteUser {
+  uint64_t id = 0;
+};
+struct InsertPreAuthKey {
+  PreAuthKey key;  // id is filled in the commit
+};
+struct ExpirePreAuthKey {
+  uint64_t id = 0;
+  WallTime expiration{};
+};
+struct DeletePreAuthKey {
+  uint64_t id = 0;
+};
+struct InsertApiKey {
+  ApiKey key;  // id is filled in the commit
+};
+struct ExpireApiKey {
+  uint64_t id = 0;
+  WallTime expiration{};
+};
+struct DeleteApiKey {
+  uint64_t id = 0;
+};
+// Keys that are gone meanwhile are skipped.
+struct TouchApiKeys {
+  std::vector<std::pair<uint64_t, WallTime>> last_seen;
+};
+
+using Change =
+    std::variant<InsertUser, RenameUser, DeleteUser, InsertPreAuthKey, ExpirePreAuthKey,
+                 DeletePreAuthKey, InsertApiKey, ExpireApiKey, DeleteApiKey, TouchApiKeys>;
+
+// All of its changes are stored, or none. In a commit the ids are filled in.
+struct Transaction {
+  std::vector<Change> changes;
+};
+
+class Store {
+ public:
+  // Commits in order; one call for each group that became durable together.
+  using CommitSink = std::function<void(std::span<const Transaction>)>;
+  // The transaction as it was committed; valid during the call.
+  using Done = std::function<void(Result<const Transaction*, StoreError>)>;
+  using PingDone = std::function<void(Result<void, StoreError>)>;
+
+  virtual ~Store() = default;
+
+  // Reads everything and, with no commit lost or seen twice in between, starts the feed to `sink`.
+  // Call once, before the first write.
+  virtual Result<Contents, StoreError> start(CommitSink sink) = 0;
+
+  // The sink sees the commit before `done` does. `done` is called exactly once.
+  virtual void write(Transaction transaction, Done done) = 0;
+
+  // Does the database answer? Takes its turn in the write queue, so a stuck writer shows.
+  virtual void ping(PingDone done) = 0;
+
+  // Finishes what was accepted, then closes; later writes fail with kRetryLater. May be repeated.
+  virtual void close() = 0;
+};
+
+}  // namespace es::store
