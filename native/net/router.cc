@@ -34,15 +34,16 @@ template <class Node>
 const Node* find(const Node& node, std::string_view path, std::vector<std::string>& args) {
   if (path.empty()) return node.methods.empty() ? nullptr : &node;
   std::string_view below = path;
-  const auto segment = percent_decode(next_segment(below), Plus::kIsPlus);
-  if (!segment) return nullptr;
-  if (const auto it = node.literal.find(*segment); it != node.literal.end()) {
+  const std::string_view segment = next_segment(below);
+  if (const auto it = node.literal.find(segment); it != node.literal.end()) {
     if (const Node* found = find(*it->second, below, args)) return found;
   }
-  if (node.parameter && !segment->empty()) {
-    args.push_back(*segment);
-    if (const Node* found = find(*node.parameter, below, args)) return found;
-    args.pop_back();
+  if (node.parameter && !segment.empty()) {
+    if (auto value = percent_decode(segment, Plus::kIsPlus)) {
+      args.push_back(*std::move(value));
+      if (const Node* found = find(*node.parameter, below, args)) return found;
+      args.pop_back();
+    }
   }
   return node.rest.get();
 }

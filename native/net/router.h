@@ -3,7 +3,9 @@
 // A pattern is a path of literal segments and {name} segments: "/api/v1/user/{id}". A {name}
 // takes exactly one non-empty segment. A literal wins over a {name} in the same place. A pattern
 // that ends in "/*" takes every path below it that no other pattern takes.
-// Segments are split before they are percent-decoded, so "%2F" stays inside its segment.
+// Literals are compared with the path as sent: an encoded spelling of a known path is unknown here
+// as it is to the gate (common/http/route.h). Only the value of a {name} is percent-decoded, after
+// the split, so "%2F" stays inside it.
 //
 // Threads: add everything first; match() is const and may then run on any number of threads.
 #pragma once

@@ -38,7 +38,8 @@ TEST_CASE("a literal wins over a parameter, and a parameter is tried when it fai
 TEST_CASE("an unknown path is a 404") {
   const Router router = example();
   for (const char* path : {"", "x", "/nope", "/api/v1/user/", "/api/v1/user//rename/x", "/api",
-                           "/api/v1/user/1/rename", "//", "/%zz"}) {
+                           "/api/v1/user/1/rename", "//", "/%zz", "/%61pi/v1/user",
+                           "/api/v1%2Fuser", "/API/v1/user"}) {
     INFO(path);
     const Match match = router.match("GET", path);
     CHECK(match.route == nullptr);
@@ -68,6 +69,11 @@ TEST_CASE("a rest pattern takes what no other pattern takes") {
   CHECK(router.match("GET", "/pages/two/three").route->pattern == "/pages/*");
   CHECK(router.match("GET", "/pages/").route->pattern == "/pages/*");
   CHECK(router.match("GET", "/pages").route == nullptr);
+}
+
+TEST_CASE("a bad escape is no value") {
+  const Router router = example();
+  CHECK(router.match("DELETE", "/api/v1/user/%4").status == 404);
 }
 
 TEST_CASE("access is a property of the method and the path") {
