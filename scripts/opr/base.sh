@@ -91,6 +91,10 @@ nearest_word() {
         v = d[i - 1, j - 1] + c
         if (d[i - 1, j] + 1 < v) v = d[i - 1, j] + 1
         if (d[i, j - 1] + 1 < v) v = d[i, j - 1] + 1
+        if (i > 1 && j > 1 && substr(word, i, 1) == substr($0, j - 1, 1) &&
+            substr(word, i - 1, 1) == substr($0, j, 1) && d[i - 2, j - 2] + 1 < v) {
+          v = d[i - 2, j - 2] + 1  # two letters swapped
+        }
         d[i, j] = v
       }
       cost = d[n, m]

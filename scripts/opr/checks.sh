@@ -91,14 +91,14 @@ check_edge() {
     check_fail edge "$target/health $(answer_words)"
     return
   fi
-  local name missing=''
+  local name absent=''
   for name in strict-transport-security content-security-policy x-frame-options \
     x-content-type-options referrer-policy permissions-policy cross-origin-opener-policy \
     cross-origin-embedder-policy cross-origin-resource-policy cache-control; do
-    [ -n "$(answer_header "$name")" ] || missing+=" $name"
+    [ -n "$(answer_header "$name")" ] || absent+=" $name"
   done
-  if [ -n "$missing" ]; then
-    check_fail edge "$target/health lacks the headers:$missing"
+  if [ -n "$absent" ]; then
+    check_fail edge "$target/health lacks the headers:$absent"
   else
     check_ok edge "$target, $answer_ms ms, security headers complete"
   fi

@@ -177,6 +177,10 @@ cmd_start() {
     print_next
     return 0
   fi
+  # Before the long work, not after it.
+  running_pid origin >/dev/null || need_port origin "$origin_port" OPR_ORIGIN_PORT
+  running_pid origin >/dev/null || need_port "origin's metrics" "$metrics_port" OPR_METRICS_PORT
+  running_pid edge >/dev/null || need_port Worker "$edge_port" OPR_EDGE_PORT
   if [ ! -x "$edgescale" ] || [ ! -f "$edge_module" ] || [ ! -d node_modules ]; then
     say "First start: this installs what is missing and builds; expect some minutes."
   fi

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ALL_PASSED = re.compile(r"^All tests passed \(\d+ assertions? in (\d+) test cases?\)", re.M)
-SOME_FAILED = re.compile(r"^test cases: +(\d+)((?: \| +\d+ [a-z ]+)*)", re.M)
+SOME_FAILED = re.compile(r"^test cases: +(\d+)((?: \| +\d+ [a-z ]*[a-z])*)", re.M)
 SKIPPED = re.compile(r"^SKIPPED: (.*)$", re.M)
 
 
