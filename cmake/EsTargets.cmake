@@ -58,18 +58,19 @@ function(es_test name)
   add_test(NAME ${name} COMMAND ${name} ${ARG_ARGS} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 endfunction()
 
-# es_fuzz(NAME SOURCES ... DEPS ...): a LLVMFuzzerTestOneInput target. With ES_LIBFUZZER it is a
+# es_fuzz(NAME SOURCES ... DEPS ... [ARGS ...]): a LLVMFuzzerTestOneInput target. With ES_LIBFUZZER it is a
 # libFuzzer program; otherwise an ordinary main runs it over tests/fuzz/corpus/NAME and over
 # mutations of it (a seed is logged), so that ctest runs every target.
 function(es_fuzz name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;ARGS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE es_flags ${ARG_DEPS})
   if(ES_LIBFUZZER)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   else()
     target_link_libraries(${name} PRIVATE es_fuzz_main)
-    add_test(NAME ${name} COMMAND ${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+    add_test(NAME ${name} COMMAND ${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name}
+      ${ARG_ARGS})
   endif()
 endfunction()
 

@@ -93,15 +93,78 @@ struct SqliteConfig {
   std::string synchronous = "full";    // or "normal", which may lose the last writes on power loss
 };
 
+// Parsed and checked; selecting it is refused until the store speaks PostgreSQL.
+struct PostgresConfig {
+  std::string host;
+  uint32_t port = 5432;
+  std::string name;
+  std::string user;
+  std::string pass;
+  std::string ssl = "false";  // Headscale takes a boolean or a libpq sslmode
+  uint32_t max_open_conns = 10;
+  uint32_t max_idle_conns = 10;
+  uint32_t conn_max_idle_time_secs = 3600;
+};
+
+// Settings of Headscale's database library: accepted, without effect.
+struct GormConfig {
+  bool prepare_stmt = true;
+  bool parameterized_queries = true;
+  bool skip_err_record_not_found = true;
+  uint32_t slow_threshold = 1000;
+};
+
 struct DatabaseConfig {
   std::string type = "sqlite";
   bool debug = false;
+  GormConfig gorm;
   SqliteConfig sqlite;
+  PostgresConfig postgres;
 };
 
 struct TlsConfig {
   std::string cert_path;  // both or none
   std::string key_path;
+};
+
+// Parsed and checked; a host name here is refused until certificates can be fetched.
+struct AcmeConfig {
+  std::string url = "https://acme-v02.api.letsencrypt.org/directory";
+  std::string email;
+  std::string hostname;
+  std::string cache_dir;
+  std::string challenge_type = "HTTP-01";
+  std::string listen = ":http";
+};
+
+// Parsed and checked; an issuer is refused until log-in through OIDC is there.
+struct OidcConfig {
+  bool only_start_if_oidc_is_available = true;
+  std::string issuer;
+  std::string client_id;
+  std::string client_secret;  // at most one of this and the path
+  std::string client_secret_path;
+  TextList scope{"openid", "profile", "email"};
+  bool use_expiry_from_token = false;
+  bool email_verified_required = true;
+  std::map<std::string, std::string> extra_params;
+  TextList allowed_domains;
+  TextList allowed_users;
+  TextList allowed_groups;
+  bool pkce_enabled = false;
+  std::string pkce_method = "S256";
+};
+
+// Knobs of Headscale's internals: accepted, without effect.
+struct TuningConfig {
+  Millis notifier_send_timeout{800};
+  Millis batch_change_delay{800};
+  uint32_t node_mapsession_buffered_chan_size = 30;
+  uint32_t batcher_workers = 0;  // 0: as many as suit the machine
+  Millis register_cache_expiration = std::chrono::minutes(15);
+  uint32_t register_cache_max_entries = 1024;
+  uint32_t node_store_batch_size = 100;
+  Millis node_store_batch_timeout{500};
 };
 
 struct LogConfig {
@@ -168,6 +231,7 @@ struct Config {
   std::string state_dir;
   bool disable_check_updates = false;
   Millis revoked_key_retention = std::chrono::hours(168);  // preauth_keys.revoked_retention
+  bool logtail_enabled = false;
   bool taildrop_enabled = true;
   bool auto_update_enabled = false;
   NoiseConfig noise;
@@ -176,9 +240,12 @@ struct Config {
   NodeConfig node;
   DatabaseConfig database;
   TlsConfig tls;
+  AcmeConfig acme;
   LogConfig log;
   PolicyConfig policy;
   DnsConfig dns;
+  OidcConfig oidc;
+  TuningConfig tuning;
   CliConfig cli;
   EdgeConfig edge;
   LimitsConfig limits;
