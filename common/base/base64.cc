@@ -30,7 +30,8 @@ std::string base64_encode(Bytes data, Base64Alphabet alphabet) {
     uint32_t group = static_cast<uint32_t>(data[i]) << 16;
     if (n > 1) group |= static_cast<uint32_t>(data[i + 1]) << 8;
     if (n > 2) group |= data[i + 2];
-    for (size_t digit = 0; digit <= n; ++digit) out.push_back(digits[group >> (18 - 6 * digit) & 63]);
+    for (size_t digit = 0; digit <= n; ++digit)
+      out.push_back(digits[group >> (18 - 6 * digit) & 63]);
     if (padded) out.append(3 - n, '=');
   }
   return out;

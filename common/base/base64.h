@@ -2,12 +2,12 @@
 // (section 5). Decoding is strict: canonical text only, no white space, no stray bits.
 #pragma once
 
+#include "common/base/bytes.h"
+
 #include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include "common/base/bytes.h"
 
 namespace es {
 

@@ -1,10 +1,10 @@
 // Lower-case hexadecimal text, as in Tailscale's key texts and in our tokens.
 #pragma once
 
+#include "common/base/bytes.h"
+
 #include <string>
 #include <string_view>
-
-#include "common/base/bytes.h"
 
 namespace es {
 

@@ -87,9 +87,9 @@ using Status = Result<void, Error>;
   decl = std::move(tmp).value()
 
 // ES_CHECK(expr): this function returns expr's error if it has one.
-#define ES_CHECK(...)                                       \
-  do {                                                      \
-    if (auto es_status = (__VA_ARGS__); !es_status.ok()) {  \
-      return es_status.error();                             \
-    }                                                       \
+#define ES_CHECK(...)                                      \
+  do {                                                     \
+    if (auto es_status = (__VA_ARGS__); !es_status.ok()) { \
+      return es_status.error();                            \
+    }                                                      \
   } while (false)
