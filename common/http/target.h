@@ -13,7 +13,8 @@
 namespace es::http {
 
 // Accepts origin-form only: "/path" with an optional "?query", of visible ASCII characters without
-// `"<>\#`, and well-formed percent-encoding. Refuses
+// `"<>\#`, without "{}^`" in the path and "'" in the query (URL parsers rewrite those), and
+// well-formed percent-encoding. Refuses
 //   - control characters: raw, percent-encoded and doubly encoded, in path and query;
 //   - segments "." and ".." in the path: raw, encoded and doubly encoded, with "/" or "\" as
 //     separator and with ";parameters" behind them;
