@@ -1,0 +1,124 @@
+#include "common/token/signature.h"
+
+#include "common/base/hex.h"
+#include "common/base/ip_address.h"
+
+namespace es::token {
+namespace {
+
+constexpr std::string_view kVersion = "v1";
+constexpr size_t kMaxTimeDigits = 15;  // far beyond any year that matters, and no overflow
+constexpr size_t kMacDigits = 2 * kSha256Len;
+
+Sha256Digest request_mac(const HmacKey& key, std::string_view time, const SignedRequest& request,
+                         std::string_view client_address) {
+  Hmac hmac(key);
+  hmac.field(kVersion);
+  hmac.field(time);
+  hmac.field(request.method);
+  hmac.field(request.target);
+  hmac.field(request.host);
+  hmac.field(client_address);
+  return hmac.finish();
+}
+
+bool is_acceptable_address(std::string_view address) {
+  return address == kUnknownAddress || is_canonical_ip_address(address);
+}
+
+struct Header {
+  std::string_view time;
+  int64_t time_ms = 0;
+  Sha256Digest mac{};
+  std::string_view client_address;
+};
+
+bool parse_time(std::string_view text, int64_t& ms) {
+  if (text.empty() || text.size() > kMaxTimeDigits) return false;
+  if (text.size() > 1 && text.front() == '0') return false;
+  ms = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return false;
+    ms = ms * 10 + (c - '0');
+  }
+  return true;
+}
+
+bool parse_header(std::string_view text, Header& out) {
+  if (text.size() > kMaxSignatureLen || !text.starts_with("v1.")) return false;
+  text.remove_prefix(3);
+  const size_t time_end = text.find('.');
+  if (time_end == std::string_view::npos) return false;
+  out.time = text.substr(0, time_end);
+  text.remove_prefix(time_end + 1);
+  if (!parse_time(out.time, out.time_ms)) return false;
+  if (text.size() <= kMacDigits || text[kMacDigits] != '.') return false;
+  const std::string_view digits = text.substr(0, kMacDigits);
+  for (const char c : digits) {
+    if (c >= 'A' && c <= 'F') return false;
+  }
+  if (!hex_decode(digits, out.mac)) return false;
+  out.client_address = text.substr(kMacDigits + 1);
+  return is_acceptable_address(out.client_address);
+}
+
+}  // namespace
+
+Status sign_request(const HmacKey& key, const SignedRequest& request,
+                    std::string_view client_address, WallTime now, ByteWriter& out) {
+  const int64_t ms = unix_ms(now);
+  std::array<uint8_t, 20> digits;
+  ByteWriter time(digits);
+  if (ms >= 0) time.decimal(static_cast<uint64_t>(ms));
+  if (ms < 0 || time.written().size() > kMaxTimeDigits) {
+    return refuse("signature: the clock is wrong");
+  }
+  if (!is_acceptable_address(client_address)) {
+    return refuse("signature: the client address is not canonical");
+  }
+  if (out.space_left() < 3 + time.written().size() + 1 + kMacDigits + 1 + client_address.size()) {
+    return bug("signature: no room");
+  }
+  const std::string_view time_text = as_text(time.written());
+  out.text("v1.");
+  out.text(time_text);
+  out.text(".");
+  hex_encode(request_mac(key, time_text, request, client_address), out);
+  out.text(".");
+  out.text(client_address);
+  return {};
+}
+
+SignatureCheck verify_signature(const HmacKey& key, const SignedRequest& request,
+                                std::string_view header, WallTime now,
+                                const SignatureWindow& window) {
+  SignatureCheck check;
+  if (header.empty()) return check;
+  Header parsed;
+  if (!parse_header(header, parsed)) {
+    check.verdict = SignatureVerdict::kMalformed;
+    return check;
+  }
+  const Sha256Digest mac = request_mac(key, parsed.time, request, parsed.client_address);
+  if (!equal_constant_time(mac, parsed.mac)) {
+    check.verdict = SignatureVerdict::kForged;
+    return check;
+  }
+  // Both are below 10^15 in size on any sane host; a clock at the end of its range must not wrap.
+  const int64_t now_ms = unix_ms(now);
+  const bool too_old = now_ms > parsed.time_ms &&
+                       static_cast<uint64_t>(now_ms) - static_cast<uint64_t>(parsed.time_ms) >
+                           static_cast<uint64_t>(window.past.count());
+  const bool too_new = parsed.time_ms > now_ms &&
+                       static_cast<uint64_t>(parsed.time_ms) - static_cast<uint64_t>(now_ms) >
+                           static_cast<uint64_t>(window.future.count());
+  if (too_old || too_new) {
+    check.verdict = SignatureVerdict::kOutsideWindow;
+    return check;
+  }
+  check.verdict = SignatureVerdict::kValid;
+  check.client_address = parsed.client_address;
+  return check;
+}
+
+}  // namespace es::token

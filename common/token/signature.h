@@ -1,0 +1,54 @@
+// X-Edge-Signature: the Worker's word to the origin that it let this request pass, and for whom.
+//
+//   v1.<unix ms, decimal>.<64 lower-case hex digits>.<client address>
+// The digits are HMAC-SHA-256 over, each as a four-byte length and its bytes: "v1", the decimal
+// time, method, raw request target, host, client address. The client address is a canonical IP
+// address (base/ip_address.h) or "unknown".
+//
+// The origin accepts a time from `past` before its own clock to `future` after it. Within that time
+// the same request may be replayed; it is a statement about its sender, not a one-time token.
+#pragma once
+
+#include "common/base/bytes.h"
+#include "common/base/result.h"
+#include "common/base/time.h"
+#include "common/token/hmac.h"
+
+#include <cstdint>
+#include <string_view>
+
+namespace es::token {
+
+inline constexpr std::string_view kUnknownAddress = "unknown";
+// "v1." + 19 digits + "." + 64 digits + "." + 39 characters of address.
+inline constexpr size_t kMaxSignatureLen = 3 + 19 + 1 + 64 + 1 + 39;
+
+struct SignedRequest {
+  std::string_view method;
+  std::string_view target;  // path and query, as on the request line
+  std::string_view host;
+};
+
+// Refuses (writing nothing) a client address that is neither canonical nor kUnknownAddress, and a
+// time before 1970.
+Status sign_request(const HmacKey& key, const SignedRequest& request,
+                    std::string_view client_address, WallTime now, ByteWriter& out);
+
+enum class SignatureVerdict : uint8_t { kValid, kMissing, kMalformed, kForged, kOutsideWindow };
+
+struct SignatureWindow {
+  Millis past{60'000};
+  Millis future{10'000};
+};
+
+struct SignatureCheck {
+  SignatureVerdict verdict = SignatureVerdict::kMissing;
+  std::string_view client_address;  // a view into the header; empty unless valid
+};
+
+// An empty header is kMissing. The MAC is checked before the time, in constant time.
+SignatureCheck verify_signature(const HmacKey& key, const SignedRequest& request,
+                                std::string_view header, WallTime now,
+                                const SignatureWindow& window);
+
+}  // namespace es::token
