@@ -17,7 +17,6 @@ Sha256Digest request_mac(const HmacKey& key, std::string_view time, const Signed
   hmac.field(time);
   hmac.field(request.method);
   hmac.field(request.target);
-  hmac.field(request.host);
   hmac.field(client_address);
   return hmac.finish();
 }

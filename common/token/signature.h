@@ -2,8 +2,9 @@
 //
 //   v1.<unix ms, decimal>.<64 lower-case hex digits>.<client address>
 // The digits are HMAC-SHA-256 over, each as a four-byte length and its bytes: "v1", the decimal
-// time, method, raw request target, host, client address. The client address is a canonical IP
-// address (base/ip_address.h) or "unknown".
+// time, method, raw request target, client address. The client address is a canonical IP address
+// (base/ip_address.h) or "unknown". The host is not signed: a Worker cannot choose the Host field
+// that its fetch() sends.
 //
 // The origin accepts a time from `past` before its own clock to `future` after it. Within that time
 // the same request may be replayed; it is a statement about its sender, not a one-time token.
@@ -26,7 +27,6 @@ inline constexpr size_t kMaxSignatureLen = 3 + 19 + 1 + 64 + 1 + 39;
 struct SignedRequest {
   std::string_view method;
   std::string_view target;  // path and query, as on the request line
-  std::string_view host;
 };
 
 // Refuses (writing nothing) a client address that is neither canonical nor kUnknownAddress, and a
