@@ -54,7 +54,7 @@ class Dumper {
     const size_t shared = open_sections(key.name);
     indent_ = std::string(2 * depth_, ' ');
     out_ += indent_ + std::string(key.name.substr(shared)) + ":";
-    masked_ = key.rule == Rule::kSecret && secrets_ == Secrets::kMasked;
+    masked_ = is_secret(key.rule) && secrets_ == Secrets::kMasked;
     std::visit([this](const auto* field) { value(*field); }, key.target);
   }
 

@@ -45,7 +45,7 @@ void add_edge_and_limits(Keys& keys, Config& c) {
   constexpr int64_t kBillion = 1'000'000'000;
   keys.insert(
       keys.end(),
-      {{.name = "edge.token_key", .target = &c.edge.token_key, .rule = Rule::kSecret},
+      {{.name = "edge.token_key", .target = &c.edge.token_key, .rule = Rule::kTokenKey},
        {.name = "edge.token_key_path", .target = &c.edge.token_key_path, .rule = Rule::kPathOrNone},
        {.name = "limits.requests.max", .target = &l.requests.max, .low = 1, .high = kBillion},
        {.name = "limits.requests.window", .target = &l.requests.window, .low = 100, .high = kDay},

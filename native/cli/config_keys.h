@@ -33,7 +33,8 @@ enum class Rule : uint8_t {
   kPathOrNone,
   kChoice,
   kDnsNameOrEmpty,
-  kSecret,  // never printed
+  kSecret,    // never printed
+  kTokenKey,  // as kSecret; 64 hexadecimal digits, see common/token/edge_keys.h
 };
 
 // What this version does with a key that is set.
@@ -56,6 +57,8 @@ struct Key {
   int64_t high = std::numeric_limits<int64_t>::max();
   std::string_view choices = {};  // kChoice: "a|b"
 };
+
+constexpr bool is_secret(Rule rule) { return rule == Rule::kSecret || rule == Rule::kTokenKey; }
 
 // All keys, bound to the fields of `config`, grouped by section.
 std::vector<Key> config_keys(Config& config);

@@ -1,5 +1,6 @@
 #include "native/cli/config_values.h"
 
+#include "common/base/hex.h"
 #include "native/cli/values.h"
 
 #include <algorithm>
@@ -63,6 +64,18 @@ std::string check_address(std::string_view text, IpFamily family) {
   return family == IpFamily::kV4 ? "expected an IPv4 address" : "expected an IPv6 address";
 }
 
+std::string check_token_key(std::string_view text) {
+  if (text.empty()) return {};
+  const bool hex = std::all_of(text.begin(), text.end(), [](char c) { return hex_digit(c) >= 0; });
+  if (text.size() != 64 || !hex) {
+    return "expected 64 hexadecimal digits: 'openssl rand -hex 32' makes them";
+  }
+  if (text.find_first_not_of(text.front()) == std::string_view::npos) {
+    return "is a placeholder: 'openssl rand -hex 32' makes a key";
+  }
+  return {};
+}
+
 // Why `text` does not meet the key's rule, or empty.
 std::string check_rule(const Key& key, std::string_view text) {
   switch (key.rule) {
@@ -71,6 +84,8 @@ std::string check_rule(const Key& key, std::string_view text) {
     case Rule::kPathOrNone:
     case Rule::kPath:
       return {};
+    case Rule::kTokenKey:
+      return check_token_key(text);
     case Rule::kListenOrEmpty:
       if (text.empty()) return {};
       [[fallthrough]];
@@ -110,7 +125,7 @@ std::string check_rule(const Key& key, std::string_view text) {
 }
 
 std::string found(const Key& key, std::string_view text) {
-  return key.rule == Rule::kSecret ? std::string() : ", found " + quoted(text);
+  return is_secret(key.rule) ? std::string() : ", found " + quoted(text);
 }
 
 std::string set_number(const Key& key, uint32_t& field, std::string_view text) {

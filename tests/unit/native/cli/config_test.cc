@@ -12,6 +12,7 @@
 namespace es::cli {
 namespace {
 
+const char* const kTokenKey = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 const Surroundings kRoot{true, {}};
 const Surroundings kPerson{false, {{"HOME", "/home/ann"}}};
 
@@ -152,7 +153,7 @@ TEST_CASE("the environment wins over the file, and our prefix over Headscale's")
                    {"HEADSCALE_TRUSTED_PROXIES", "10.0.0.0/8, 192.168.0.0/16"},
                    {"HEADSCALE_CLI_INSECURE", "1"},
                    {"HEADSCALE_URL", "http://100.64.0.10:8080"},
-                   {"EDGE_TOKEN_KEY", "k"}};
+                   {"EDGE_TOKEN_KEY", kTokenKey}};
   const LoadedConfig loaded = parse_config(
       "listen_addr: 127.0.0.1:1\nlog: {level: warn, format: json}\nedge: {token_key_path: /f}\n",
       "c.yaml", s);
@@ -162,7 +163,7 @@ TEST_CASE("the environment wins over the file, and our prefix over Headscale's")
   CHECK(loaded.config.log.format == "json");
   CHECK(loaded.config.trusted_proxies == TextList{"10.0.0.0/8", "192.168.0.0/16"});
   CHECK(loaded.config.cli.insecure);
-  CHECK(loaded.config.edge.token_key == "k");
+  CHECK(loaded.config.edge.token_key == kTokenKey);
   CHECK(loaded.config.edge.token_key_path.empty());
 
   s.environment = {{"HEADSCALE_LIMITS_REQUESTS_MAX", "many"}};
@@ -220,8 +221,14 @@ TEST_CASE("bad input is refused with place, key and reason") {
        {"c:1:12: prefixes.v4: prefixes.v4 and prefixes.v6 are both empty: set at least one"}},
       {"tls_cert_path: /c.pem",
        {"c:1:1: tls_cert_path: tls_cert_path and tls_key_path go together: set both or none"}},
-      {"edge: {token_key: a, token_key_path: b}",
-       {"c:1:22: edge.token_key_path: edge.token_key is set too: keep one of them"}},
+      {"edge: {token_key: s3cret}",
+       {"c:1:19: edge.token_key: expected 64 hexadecimal digits: 'openssl rand -hex 32' makes "
+        "them"}},
+      {"edge: {token_key: '0000000000000000000000000000000000000000000000000000000000000000'}",
+       {"c:1:19: edge.token_key: is a placeholder: 'openssl rand -hex 32' makes a key"}},
+      {"edge: {token_key: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff, "
+       "token_key_path: b}",
+       {"c:1:85: edge.token_key_path: edge.token_key is set too: keep one of them"}},
       {"metrics_listen_addr: 127.0.0.1:8080",
        {"c:1:1: metrics_listen_addr: is the same as listen_addr"}},
       {"database: {type: postgres}",

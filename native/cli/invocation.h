@@ -1,0 +1,70 @@
+// What one command line asks for, after it has been understood: plain data between the parser
+// (command_line.h) and the commands (commands.h).
+#pragma once
+
+#include "common/base/time.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace es::cli {
+
+enum class Command : uint8_t {
+  kServe,
+  kVersion,
+  kConfigTest,
+  kDumpConfig,
+  kCompletion,
+  kGeneratePrivateKey,
+  kHealth,
+  kUsersCreate,
+  kUsersList,
+  kUsersDestroy,
+  kUsersRename,
+  kPreauthKeysCreate,
+  kPreauthKeysList,
+  kPreauthKeysExpire,
+  kPreauthKeysDelete,
+  kApiKeysCreate,
+  kApiKeysList,
+  kApiKeysExpire,
+  kApiKeysDelete,
+};
+
+enum class Format : uint8_t { kText, kJson, kJsonLine, kYaml };
+
+struct Invocation {
+  Command command = Command::kVersion;
+
+  // Everywhere.
+  std::optional<std::string> config_path;
+  Format format = Format::kText;
+  bool force = false;
+
+  // How to reach the server; these win over the configuration.
+  std::optional<std::string> address;
+  std::optional<std::string> api_key;
+  std::optional<Millis> timeout;
+  bool insecure = false;
+
+  // Users: one of name and id where a user is meant; `user` may be either.
+  std::string name;
+  std::string id;
+  std::string user;
+  std::string new_name;
+  std::string display_name;
+  std::string email;
+  std::string picture_url;
+
+  // Keys; `id` names one, `prefix` another way to.
+  std::string prefix;
+  bool reusable = false;
+  bool ephemeral = false;
+  Millis expiration{0};
+  std::vector<std::string> tags;
+
+  std::string shell;  // kCompletion: bash, zsh or fish
+};
+
+}  // namespace es::cli
