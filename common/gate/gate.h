@@ -122,7 +122,7 @@ struct Parts {
   KeyCheck key_check;
   const token::HmacKey* signature_key = nullptr;  // origin: null accepts no signature
   token::AccessVerifier* access = nullptr;        // edge: null requires no Access token
-  std::span<const Cidr> trusted_proxies;          // origin
+  std::span<const IpPrefix> trusted_proxies;          // origin
 };
 
 class Gate {

@@ -5,14 +5,8 @@
 namespace es::gate {
 namespace {
 
-size_t num_bits(IpAddress::Family family) { return family == IpAddress::Family::kIpv4 ? 32 : 128; }
-
-bool bit(const IpAddress& address, size_t i) {
-  return (address.bytes[i / 8] >> (7 - i % 8) & 1) != 0;
-}
-
-bool is_trusted(const IpAddress& address, std::span<const Cidr> trusted) {
-  for (const Cidr& block : trusted) {
+bool is_trusted(const IpAddress& address, std::span<const IpPrefix> trusted) {
+  for (const IpPrefix& block : trusted) {
     if (block.contains(address)) return true;
   }
   return false;
@@ -30,43 +24,17 @@ std::string_view pop_last(std::string_view& list) {
 
 }  // namespace
 
-bool Cidr::contains(const IpAddress& address) const {
-  if (address.family != base.family) return false;
-  const size_t whole = prefix_len / 8;
-  for (size_t i = 0; i < whole; ++i) {
-    if (address.bytes[i] != base.bytes[i]) return false;
+Result<IpPrefix> parse_trusted_proxy(std::string_view text) {
+  if (const auto address = parse_ip_address(text)) {
+    return IpPrefix{*address, static_cast<uint8_t>(num_address_bits(address->family))};
   }
-  for (size_t i = whole * 8; i < prefix_len; ++i) {
-    if (bit(address, i) != bit(base, i)) return false;
-  }
-  return true;
-}
-
-Result<Cidr> parse_trusted_proxy(std::string_view text) {
-  const size_t slash = text.find('/');
-  const std::optional<IpAddress> base = parse_ip_address(text.substr(0, slash));
-  if (!base) return refuse("not an IP address or CIDR block");
-  const size_t bits = num_bits(base->family);
-  size_t len = bits;
-  if (slash != std::string_view::npos) {
-    const std::string_view digits = text.substr(slash + 1);
-    if (digits.empty() || digits.size() > 3) return refuse("not a prefix length");
-    len = 0;
-    for (const char c : digits) {
-      if (c < '0' || c > '9') return refuse("not a prefix length");
-      len = len * 10 + static_cast<size_t>(c - '0');
-    }
-    if (len > bits) return refuse("prefix length out of range");
-    if (len == 0) return refuse("prefix length 0 would trust every address");
-  }
-  for (size_t i = len; i < bits; ++i) {
-    if (bit(*base, i)) return refuse("address has bits set behind its prefix");
-  }
-  return Cidr{*base, static_cast<uint8_t>(len)};
+  ES_TRY(const IpPrefix prefix, parse_ip_prefix(text));
+  if (prefix.len == 0) return refuse("a prefix of length 0 would trust every address");
+  return prefix;
 }
 
 IpAddress client_behind(const IpAddress& peer, std::string_view forwarded_for,
-                        std::span<const Cidr> trusted_proxies) {
+                        std::span<const IpPrefix> trusted_proxies) {
   IpAddress client = peer;
   while (!forwarded_for.empty() && is_trusted(client, trusted_proxies)) {
     const std::optional<IpAddress> hop = parse_ip_address(pop_last(forwarded_for));

@@ -1,7 +1,7 @@
 // Who asks: the address that a request counts against and is signed for.
 #pragma once
 
-#include "common/base/ip_address.h"
+#include "common/base/ip_prefix.h"
 #include "common/base/result.h"
 
 #include <span>
@@ -9,22 +9,13 @@
 
 namespace es::gate {
 
-// An address block such as 10.0.0.0/8 or fd00::/8.
-struct Cidr {
-  IpAddress base;
-  uint8_t prefix_len = 0;
-
-  bool contains(const IpAddress& address) const;
-};
-
-// "address/length", or an address alone for a block of one. Refuses a length out of range, set bits
-// behind it, and length 0, which would trust everybody.
-Result<Cidr> parse_trusted_proxy(std::string_view text);
+// A prefix, or an address alone for a block of one. Refuses length 0, which would trust everybody.
+Result<IpPrefix> parse_trusted_proxy(std::string_view text);
 
 // The client behind `peer`. While the hop is a trusted proxy, its own claim counts: the addresses
 // of `forwarded_for` (X-Forwarded-For: appended to by every proxy) from the right, up to the first
 // that is no trusted proxy. What stands further left is the client's word and is never read.
 IpAddress client_behind(const IpAddress& peer, std::string_view forwarded_for,
-                        std::span<const Cidr> trusted_proxies);
+                        std::span<const IpPrefix> trusted_proxies);
 
 }  // namespace es::gate

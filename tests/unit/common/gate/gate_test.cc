@@ -69,7 +69,7 @@ class Bench {
   token::EdgeKeys keys_;
   EdgeKeyCheck key_check_;
   std::vector<uint8_t> memory_;
-  std::vector<Cidr> trusted_{*parse_trusted_proxy("10.0.0.0/8")};
+  std::vector<IpPrefix> trusted_{*parse_trusted_proxy("10.0.0.0/8")};
   std::unique_ptr<Gate> gate_;
 };
 
