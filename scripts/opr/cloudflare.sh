@@ -5,6 +5,12 @@
 worker_bindings="HEADSCALE_URL RATE_LIMITER ANALYTICS"
 worker_secrets="HEADSCALE_API_KEY EDGE_TOKEN_KEY"
 
+# wrangler with the Node that it needs, whatever the machine has.
+cmd_wrangler() {
+  install_all
+  WRANGLER_SEND_METRICS=false PATH=$(dirname "$node"):$PATH exec "$node" "$wrangler" "$@"
+}
+
 run_wrangler() {
   WRANGLER_SEND_METRICS=false WRANGLER_HIDE_BANNER=true PATH=$(dirname "$node"):$PATH \
     "$node" "$wrangler" "$@" </dev/null
@@ -72,7 +78,7 @@ check_cloudflare_login() {
   who=$(run_wrangler whoami 2>&1) || true
   if grep -qiE 'not authenticated|not logged in' <<<"$who" || ! grep -qi account <<<"$who"; then
     die "wrangler is not logged in to Cloudflare." \
-      "Either: $node $wrangler login" \
+      "Either: ./opr wrangler login" \
       "or set CLOUDFLARE_API_TOKEN (permission 'Edit Cloudflare Workers') and CLOUDFLARE_ACCOUNT_ID."
   fi
   if [ -z "${CLOUDFLARE_ACCOUNT_ID:-}" ] && ! grep -q '^account_id' wrangler.toml &&
@@ -95,7 +101,7 @@ check_worker_secrets() {
   fi
   local lines=("Put each (it asks for the value):")
   for name in "${missing[@]}"; do
-    lines+=("  $node $wrangler secret put $name --env production")
+    lines+=("  ./opr wrangler secret put $name --env production")
   done
   lines+=("EDGE_TOKEN_KEY is the origin's (edge.token_key: 64 hexadecimal digits, the same on both),"
     "HEADSCALE_API_KEY comes from: edgescale apikeys create --expiration 8760h")

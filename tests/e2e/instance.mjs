@@ -113,13 +113,15 @@ export class Instance {
 }
 
 /**
- * A request whose path and headers are sent as they are given; nothing is normalised.
+ * A request whose path and headers are sent as they are given; nothing is normalised. `from` is the
+ * loopback address that the socket has.
  * @returns {Promise<{status: number, headers: object, body: string}>}
  */
-export function request(base, target, { method = "GET", headers = {}, body } = {}) {
+export function request(base, target, { method = "GET", headers = {}, body, from } = {}) {
   const { hostname, port } = new URL(base);
   return new Promise((done, failed) => {
-    const sent = http.request({ hostname, port, path: target, method, headers, agent: false });
+    const options = { hostname, port, path: target, method, headers, localAddress: from };
+    const sent = http.request({ ...options, agent: false });
     sent.on("error", failed);
     sent.on("response", (response) => {
       let text = "";
