@@ -61,9 +61,9 @@ class Upgrade {
   // Answers as HTTP; the connection is kept.
   void refuse(Response response) &&;
   // Sends `101 Switching Protocols` with these fields (`Upgrade` among them; `Connection: Upgrade`
-  // is added) and hands over the connection.
+  // is added) and hands over the connection. Null when the connection has ended meanwhile.
   std::unique_ptr<ByteStream> take(std::vector<Field> fields) &&;
-  // Hands over the connection with nothing sent (DERP fast start).
+  // Hands over the connection with nothing sent (DERP fast start). Null as above.
   std::unique_ptr<ByteStream> take_silently() &&;
 
  private:

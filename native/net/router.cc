@@ -12,6 +12,13 @@ struct Router::Node {
   std::unique_ptr<Node> parameter;
   std::unique_ptr<Node> rest;
   std::map<std::string, std::unique_ptr<Route>, std::less<>> methods;
+
+  void for_each(const std::function<void(const Route&)>& visit) const {
+    for (const auto& [method, route] : methods) visit(*route);
+    for (const auto& [segment, node] : literal) node->for_each(visit);
+    if (parameter) parameter->for_each(visit);
+    if (rest) rest->for_each(visit);
+  }
 };
 
 namespace {
@@ -116,6 +123,10 @@ Match Router::match(std::string_view method, std::string_view raw_path) const {
     if (name == "GET" && !node->methods.contains("HEAD")) match.allow += ", HEAD";
   }
   return match;
+}
+
+void Router::for_each(const std::function<void(const Route&)>& visit) const {
+  root_->for_each(visit);
 }
 
 }  // namespace es::net

@@ -58,6 +58,8 @@ class Router {
   // `raw_path` is the target up to '?', still percent-encoded.
   Match match(std::string_view method, std::string_view raw_path) const;
 
+  void for_each(const std::function<void(const Route&)>& visit) const;
+
  private:
   struct Node;
   Route& insert(std::string_view method, std::string_view pattern);
