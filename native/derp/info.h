@@ -21,11 +21,11 @@ namespace es::derp {
 using Nonce = std::array<uint8_t, kNonceLen>;
 
 struct ClientInfo {
-  std::string mesh_key;  // 64 hex digits, or empty
+  std::string mesh_key{};  // 64 hex digits, or empty
   uint32_t version = 0;
   bool can_ack_pings = false;
   bool is_prober = false;
-  std::string app_name;
+  std::string app_name{};
 };
 
 struct ServerInfo {

@@ -26,7 +26,7 @@ namespace es::stun {
 struct UdpConfig {
   std::string address = "::";  // an IP literal
   uint16_t port = 3478;        // 0: any free one
-  Limits limits;
+  Limits limits{};
 };
 
 // Milliseconds of a clock that does not go back, from any start.
