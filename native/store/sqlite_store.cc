@@ -46,7 +46,7 @@ class SqliteStore final : public Store {
   }
   ~SqliteStore() override { close(); }
 
-  Result<Contents, StoreError> start(CommitSink sink) override;
+  Result<void, StoreError> start(const Loader& load, CommitSink sink) override;
   void write(Transaction transaction, Done done) override;
   void ping(PingDone done) override;
   void close() override;
@@ -88,13 +88,14 @@ class SqliteStore final : public Store {
   std::thread writer_;
 };
 
-Result<Contents, StoreError> SqliteStore::start(CommitSink sink) {
+Result<void, StoreError> SqliteStore::start(const Loader& load, CommitSink sink) {
   const std::lock_guard guard(thread_mutex_);
   if (writer_.joinable()) return StoreError{StoreErrorKind::kBroken, "the store was started twice"};
   ES_TRY(Contents all, rows_.load());
+  load(std::move(all));
   sink_ = std::move(sink);
   writer_ = std::thread([this] { run(); });
-  return all;
+  return {};
 }
 
 void SqliteStore::fail(const Job& job, const StoreError& error) {

@@ -89,6 +89,7 @@ struct Transaction {
 
 class Store {
  public:
+  using Loader = std::function<void(Contents)>;
   // Commits in order; one call for each group that became durable together.
   using CommitSink = std::function<void(std::span<const Transaction>)>;
   // The transaction as it was committed; valid during the call.
@@ -97,9 +98,10 @@ class Store {
 
   virtual ~Store() = default;
 
-  // Reads everything and, with no commit lost or seen twice in between, starts the feed to `sink`.
-  // Call once, before the first write.
-  virtual Result<Contents, StoreError> start(CommitSink sink) = 0;
+  // Passes everything that is stored to `load`, then starts the feed to `sink`: no commit is lost
+  // or seen twice in between, and none reaches `sink` before `load` returned. `load` runs inside
+  // the call. Call once, before the first write.
+  virtual Result<void, StoreError> start(const Loader& load, CommitSink sink) = 0;
 
   // The sink sees the commit before `done` does. `done` is called exactly once.
   virtual void write(Transaction transaction, Done done) = 0;

@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   Store& store = **opened;
-  if (!store.start([](std::span<const Transaction>) {}).ok()) return 1;
+  if (!store.start([](Contents) {}, [](std::span<const Transaction>) {}).ok()) return 1;
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {

@@ -144,12 +144,13 @@ TEST_CASE("the feed holds every commit once, in commit order, before its callbac
   std::set<uint64_t> seen;
   std::atomic<size_t> early = 0;
   REQUIRE(store
-              .start([&](std::span<const Transaction> commits) {
-                for (const Transaction& t : commits) {
-                  fed.push_back(std::get<InsertUser>(t.changes.at(0)).user.id);
-                  seen.insert(fed.back());
-                }
-              })
+              .start([](Contents) {},
+                     [&](std::span<const Transaction> commits) {
+                       for (const Transaction& t : commits) {
+                         fed.push_back(std::get<InsertUser>(t.changes.at(0)).user.id);
+                         seen.insert(fed.back());
+                       }
+                     })
               .ok());
   std::vector<std::thread> threads;
   for (int t = 0; t < 8; ++t) {

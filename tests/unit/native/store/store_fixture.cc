@@ -24,9 +24,12 @@ TempDir::~TempDir() {
 std::unique_ptr<Store> open_started(const SqliteOptions& options, Contents* contents) {
   auto store = open_sqlite(options);
   if (!store.ok()) FAIL(store.error().text);
-  auto all = (*store)->start([](std::span<const Transaction>) {});
-  if (!all.ok()) FAIL(all.error().text);
-  if (contents != nullptr) *contents = std::move(*all);
+  const auto started = (*store)->start(
+      [&](Contents all) {
+        if (contents != nullptr) *contents = std::move(all);
+      },
+      [](std::span<const Transaction>) {});
+  if (!started.ok()) FAIL(started.error().text);
   return std::move(store).value();
 }
 
