@@ -169,7 +169,7 @@ void Limiter::release_log(Slot& slot) {
     uint32_t num = 1;
     for (uint32_t c = slot.first_chunk; c != slot.last_chunk; c = chunks_[c].next) ++num;
     chunks_[slot.last_chunk].next = free_chunk_;
-    free_chunk_ = slot.first_chunk + 1;
+    free_chunk_ = slot.first_chunk;
     stats_.chunks_in_use -= num;
   }
   slot.first_chunk = slot.last_chunk = kNoChunk;
@@ -198,7 +198,7 @@ void Limiter::drop_expired(Slot& slot, uint64_t now) {
       slot.first_chunk = chunk.next;
       slot.first_entry = 0;
       chunk.next = free_chunk_;
-      free_chunk_ = spent + 1;
+      free_chunk_ = spent;
       --stats_.chunks_in_use;
     }
   }
@@ -206,8 +206,8 @@ void Limiter::drop_expired(Slot& slot, uint64_t now) {
 
 uint32_t Limiter::take_chunk() {
   uint32_t taken = kNoChunk;
-  if (free_chunk_ != 0) {
-    taken = free_chunk_ - 1;
+  if (free_chunk_ != kNoChunk) {
+    taken = free_chunk_;
     free_chunk_ = chunks_[taken].next;
   } else if (fresh_chunk_ < num_chunks_) {
     taken = fresh_chunk_++;
@@ -269,7 +269,7 @@ void Limiter::merge_neighbours(Slot& slot) {
     uint32_t num = 1;
     for (uint32_t c = spare; c != slot.last_chunk; c = chunks_[c].next) ++num;
     chunks_[slot.last_chunk].next = free_chunk_;
-    free_chunk_ = spare + 1;
+    free_chunk_ = spare;
     stats_.chunks_in_use -= num;
     slot.last_chunk = write_chunk;
   }

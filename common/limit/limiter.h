@@ -118,8 +118,8 @@ class Limiter {
   size_t hand_ = 0;  // where reclaim() goes on
   Chunk* chunks_ = nullptr;
   uint32_t num_chunks_ = 0;
-  uint32_t fresh_chunk_ = 0;  // chunks from here on were never used
-  uint32_t free_chunk_ = 0;   // 1 + the first of the free list; 0 is none
+  uint32_t fresh_chunk_ = 0;          // chunks from here on were never used
+  uint32_t free_chunk_ = 0xffffffff;  // the first of the free list, if any
   LimiterStats stats_;
 };
 

@@ -19,7 +19,8 @@ TEST_CASE("a reader returns what a writer wrote, in the named byte order") {
   w.text("end");
   REQUIRE(w.ok());
   REQUIRE(w.written().size() == 30);
-  // The bytes count up from 1 when each order is right (little-endian values were written reversed).
+  // The bytes count up from 1 when each order is right (little-endian values were written
+  // reversed).
   for (uint8_t i = 1; i <= 15; ++i) CHECK(w.written()[i - 1] == i);
   for (uint8_t i = 0; i < 12; ++i) CHECK(w.written()[15U + i] == 0x10 + i);
 
