@@ -4,7 +4,9 @@
 // Use, for each request of a client:
 //   take() -> kGranted or kRefused: done, no call.
 //          -> kAsk: ask() writes the message; send it to the client's authority; pass the answer to
-//             on_reply(), or call on_failure(); then take() again for every waiting request.
+//             on_reply(), or call on_failure(); then take() again for every waiting request, with the
+//             time of that moment. A request that sees kAsk a third time gives up (the network is
+//             slower than a lease is long, or the permits went to others) as if nobody answered.
 //          -> kWait: another request of this client has asked; wait for that answer, then take().
 // A lease counts from the moment its request left, so it ends here before the authority thinks that
 // it does. What is left of a lease is given up when the next request leaves or the lease ends.
