@@ -76,11 +76,13 @@ check_bindings() {
 check_cloudflare_login() {
   local who
   who=$(run_wrangler whoami 2>&1) || true
-  if grep -qiE 'not authenticated|not logged in' <<<"$who" || ! grep -qi account <<<"$who"; then
+  if grep -qiE 'not authenticated|not logged in' <<<"$who"; then
     die "wrangler is not logged in to Cloudflare." \
       "Either: ./opr wrangler login" \
       "or set CLOUDFLARE_API_TOKEN (permission 'Edit Cloudflare Workers') and CLOUDFLARE_ACCOUNT_ID."
   fi
+  grep -qE '[0-9a-f]{32}' <<<"$who" ||
+    die "Cloudflare did not say which account this login has:" "$(grep -v '^ *$' <<<"$who")"
   if [ -z "${CLOUDFLARE_ACCOUNT_ID:-}" ] && ! grep -q '^account_id' wrangler.toml &&
     [ "$(grep -cE '[0-9a-f]{32}' <<<"$who")" -gt 1 ]; then
     die "this login sees several Cloudflare accounts." "Choose one: CLOUDFLARE_ACCOUNT_ID=..." \
