@@ -48,8 +48,8 @@ std::vector<const FlagShape*> flags_at(const CommandShape& root, const Place& pl
   return out;
 }
 
-// A function that walks the words before the cursor to `path`, and sets `flag` when the word at the
-// cursor is the value of one. Plain sh as bash and zsh both have it.
+// A function that walks the words before the cursor to `place`, and sets `flag` when the word at
+// the cursor is the value of one. Plain sh as bash and zsh both have it.
 std::string walker(const CommandShape& root) {
   std::string steps;
   std::string valued;
@@ -59,7 +59,7 @@ std::string walker(const CommandShape& root) {
       for (const std::string& name : child.names)
         patterns.push_back(quote(place.path + " " + name));
       steps += "      " + join(patterns, "|") +
-               ") path=" + quote(place.path + " " + child.names.front()) + " ;;\n";
+               ") place=" + quote(place.path + " " + child.names.front()) + " ;;\n";
     }
     for (const FlagShape* flag : flags_at(root, place)) {
       if (!flag->takes_value) continue;
@@ -70,26 +70,26 @@ std::string walker(const CommandShape& root) {
     }
   }
   return "_edgescale_walk() {\n"
-         "  path=edgescale flag=\n"
+         "  place=edgescale flag=\n"
          "  local word\n"
          "  for word in \"$@\"; do\n"
          "    if [ -n \"$flag\" ]; then flag=; continue; fi\n"
-         "    case \"$path $word\" in\n" +
+         "    case \"$place $word\" in\n" +
          steps +
          "    esac\n"
-         "    case \"$path:$word\" in\n" +
+         "    case \"$place:$word\" in\n" +
          valued +
          "    esac\n"
          "  done\n"
          "}\n";
 }
 
-// Sets `words` to what may stand at the cursor, or `files` when a file may.
+// Sets `choices` to what may stand at the cursor, or `files` when a file may.
 std::string chooser(const CommandShape& root) {
   std::string out =
       "_edgescale_choose() {\n"
-      "  words= files=\n"
-      "  case \"$path:$flag\" in\n";
+      "  choices= files=\n"
+      "  case \"$place:$flag\" in\n";
   for (const Place& place : places(root)) {
     for (const FlagShape* flag : flags_at(root, place)) {
       if (!flag->takes_value || (flag->choices.empty() && !flag->is_file)) continue;
@@ -97,15 +97,15 @@ std::string chooser(const CommandShape& root) {
       for (const std::string& name : flag->names)
         patterns.push_back(quote(place.path + ":" + name));
       out += "    " + join(patterns, "|") + ") " +
-             (flag->is_file ? "files=1" : "words=" + quote(join(flag->choices, " "))) + " ;;\n";
+             (flag->is_file ? "files=1" : "choices=" + quote(join(flag->choices, " "))) + " ;;\n";
     }
     std::vector<std::string> words = place.command->arguments;
     // Names only: aliases would drown them.
     for (const CommandShape& child : place.command->commands) words.push_back(child.names.front());
     std::vector<std::string> names;
     for (const FlagShape* flag : flags_at(root, place)) names.push_back(flag->names.front());
-    out += "    " + quote(place.path + ":") + ") words=" + quote(join(words, " ")) + "\n" +
-           "      case $1 in -*) words=" + quote(join(names, " ")) + " ;; esac ;;\n";
+    out += "    " + quote(place.path + ":") + ") choices=" + quote(join(words, " ")) + "\n" +
+           "      case $1 in -*) choices=" + quote(join(names, " ")) + " ;; esac ;;\n";
   }
   return out + "  esac\n}\n";
 }
@@ -113,13 +113,13 @@ std::string chooser(const CommandShape& root) {
 std::string bash(const CommandShape& root) {
   return "# edgescale completion bash\n" + walker(root) + chooser(root) +
          "_edgescale() {\n"
-         "  local path flag words files cur=${COMP_WORDS[COMP_CWORD]}\n"
+         "  local place flag choices files cur=${COMP_WORDS[COMP_CWORD]}\n"
          "  _edgescale_walk \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"\n"
          "  _edgescale_choose \"$cur\"\n"
          "  if [ -n \"$files\" ]; then\n"
          "    mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n"
          "  else\n"
-         "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n"
+         "    mapfile -t COMPREPLY < <(compgen -W \"$choices\" -- \"$cur\")\n"
          "  fi\n"
          "}\n"
          "complete -F _edgescale edgescale\n";
@@ -128,16 +128,13 @@ std::string bash(const CommandShape& root) {
 std::string zsh(const CommandShape& root) {
   return "#compdef edgescale\n# edgescale completion zsh\n" + walker(root) + chooser(root) +
          "_edgescale() {\n"
-         "  local path flag files\n"
-         "  local -a before\n"
-         "  local +h words_now=$words[CURRENT]\n"
-         "  before=(\"${(@)words[2,CURRENT-1]}\")\n"
-         "  local words\n"
-         "  _edgescale_walk \"${before[@]}\"\n"
-         "  _edgescale_choose \"$words_now\"\n"
-         "  if [ -n \"$files\" ]; then _files; else compadd -- ${=words}; fi\n"
+         "  local place flag choices files\n"
+         "  _edgescale_walk \"${(@)words[2,CURRENT-1]}\"\n"
+         "  _edgescale_choose \"$words[CURRENT]\"\n"
+         "  if [ -n \"$files\" ]; then _files; else compadd -- ${=choices}; fi\n"
          "}\n"
-         "compdef _edgescale edgescale\n";
+         "if [ \"$funcstack[1]\" = _edgescale ]; then _edgescale; else compdef _edgescale "
+         "edgescale; fi\n";
 }
 
 std::string fish(const CommandShape& root) {
@@ -146,7 +143,7 @@ std::string fish(const CommandShape& root) {
   for (const Place& place : places(root)) {
     for (const CommandShape& child : place.command->commands) {
       for (const std::string& name : child.names) {
-        steps += "      case " + quote(place.path + " " + name) + "\n        set path " +
+        steps += "      case " + quote(place.path + " " + name) + "\n        set place " +
                  quote(place.path + " " + child.names.front()) + "\n";
       }
     }
@@ -171,13 +168,13 @@ std::string fish(const CommandShape& root) {
   }
   return "# edgescale completion fish\n"
          "function __edgescale_at\n"
-         "  set -l path edgescale\n"
+         "  set -l place edgescale\n"
          "  for word in (commandline -opc)[2..-1]\n"
-         "    switch \"$path $word\"\n" +
+         "    switch \"$place $word\"\n" +
          steps +
          "    end\n"
          "  end\n"
-         "  test \"$path\" = \"$argv[1]\"\n"
+         "  test \"$place\" = \"$argv[1]\"\n"
          "end\n"
          "complete -c edgescale -f\n" +
          rules;

@@ -1,13 +1,14 @@
 #include "native/cli/config_keys.h"
 
+#include "common/limit/limiter.h"
+
 namespace es::cli {
 namespace {
 
 constexpr int64_t kSecond = 1000;
 constexpr int64_t kMinute = 60 * kSecond;
 constexpr int64_t kHour = 60 * kMinute;
-constexpr int64_t kDay = 24 * kHour;
-constexpr int64_t kYear = 365 * kDay;
+constexpr int64_t kYear = 365 * 24 * kHour;
 constexpr int64_t kMebibyte = 1024 * 1024;
 
 using Keys = std::vector<Key>;
@@ -42,23 +43,24 @@ void add_server(Keys& keys, Config& c) {
 
 void add_edge_and_limits(Keys& keys, Config& c) {
   LimitsConfig& l = c.limits;
-  constexpr int64_t kBillion = 1'000'000'000;
+  constexpr int64_t kWindow = limit::kMaxWindow.count();
+  constexpr int64_t kPermits = limit::kMaxPermits;
   keys.insert(
       keys.end(),
       {{.name = "edge.token_key", .target = &c.edge.token_key, .rule = Rule::kTokenKey},
        {.name = "edge.token_key_path", .target = &c.edge.token_key_path, .rule = Rule::kPathOrNone},
-       {.name = "limits.requests.max", .target = &l.requests.max, .low = 1, .high = kBillion},
-       {.name = "limits.requests.window", .target = &l.requests.window, .low = 100, .high = kDay},
-       {.name = "limits.requests.burst", .target = &l.requests.burst, .high = kBillion},
+       {.name = "limits.requests.max", .target = &l.requests.max, .low = 1, .high = kPermits},
+       {.name = "limits.requests.window", .target = &l.requests.window, .low = 1, .high = kWindow},
+       {.name = "limits.requests.burst", .target = &l.requests.burst, .high = kPermits},
        {.name = "limits.auth_failures.max",
         .target = &l.auth_failures.max,
         .low = 1,
-        .high = kBillion},
+        .high = kPermits},
        {.name = "limits.auth_failures.window",
         .target = &l.auth_failures.window,
-        .low = 100,
-        .high = kDay},
-       {.name = "limits.auth_failures.burst", .target = &l.auth_failures.burst, .high = kBillion},
+        .low = 1,
+        .high = kWindow},
+       {.name = "limits.auth_failures.burst", .target = &l.auth_failures.burst, .high = kPermits},
        {.name = "limits.connections.total",
         .target = &l.connections.total,
         .low = 1,

@@ -1,5 +1,6 @@
 #include "native/cli/config_load.h"
 
+#include "common/limit/limiter.h"
 #include "native/cli/config_keys.h"
 #include "native/cli/config_values.h"
 #include "native/cli/values.h"
@@ -301,6 +302,8 @@ class Loader {
     if (listen && listen->port != 0 && c.listen_addr == c.metrics_listen_addr) {
       problem("metrics_listen_addr", "is the same as listen_addr");
     }
+    check_rate("limits.requests", c.limits.requests);
+    check_rate("limits.auth_failures", c.limits.auth_failures);
     if (c.limits.connections.per_address > c.limits.connections.total) {
       problem("limits.connections.per_address", "is larger than limits.connections.total");
     }
@@ -311,6 +314,13 @@ class Loader {
     if (c.unix_socket.size() > kMaxSocketPath) {
       problem("unix_socket", "is longer than the 107 bytes that a socket's path may have");
     }
+  }
+
+  void check_rate(const std::string& section, const RateConfig& rate) {
+    const Status status = limit::validate_limit({rate.max, rate.window, rate.burst});
+    if (status.ok()) return;
+    problem(is_set(section + ".burst") ? section + ".burst" : section + ".max",
+            std::string(status.error().what));
   }
 
   void check_names() {

@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <unistd.h>
 
@@ -201,22 +202,36 @@ TEST_CASE("help is not an error and names the whole command") {
   CHECK(end.text.find("--expiration") != std::string::npos);
 }
 
-TEST_CASE("completion offers what bash asks for", "[bash]") {
-  if (std::system("bash -c 'exit 0'") != 0) {
-    WARN("bash is not here: not tested");
-    return;
+namespace {
+
+// What `command` prints when `shell` runs it with the completion script in $SCRIPT; nullopt where
+// there is no such shell.
+std::optional<std::string> run_shell(const std::string& shell, const std::string& command) {
+  if (std::system(("command -v " + shell + " >/dev/null").c_str()) != 0) {
+    WARN(shell << " is not here: not tested");
+    return std::nullopt;
   }
   const std::string base = "/tmp/edgescale_completion_test_" + std::to_string(::getpid());
-  const std::string script = base + ".bash";
+  std::ofstream(base) << completion_script(command_shape(), shell);
+  std::ofstream(base + ".run") << command;
+  REQUIRE(std::system(("SCRIPT=" + base + " " + shell + " " + base + ".run > " + base + ".out 2>&1")
+                          .c_str()) == 0);
+  std::ifstream out(base + ".out");
+  std::string text((std::istreambuf_iterator<char>(out)), {});
+  for (const char* end : {"", ".run", ".out"}) std::remove((base + end).c_str());
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("completion offers what bash asks for", "[bash]") {
   const auto complete = [&](const std::string& line) {
-    std::ofstream(script) << completion_script(command_shape(), "bash") << "COMP_WORDS=(" << line
-                          << ")\nCOMP_CWORD=$((${#COMP_WORDS[@]}-1))\n"
-                          << "_edgescale\nprintf '%s ' \"${COMPREPLY[@]}\"\n";
-    REQUIRE(std::system(("bash " + script + " > " + base + ".out 2>&1").c_str()) == 0);
-    std::ifstream out(base + ".out");
-    std::string text((std::istreambuf_iterator<char>(out)), {});
-    while (text.ends_with(' ')) text.pop_back();
-    return text;
+    auto text = run_shell("bash", "source $SCRIPT\nCOMP_WORDS=(" + line +
+                                      ")\nCOMP_CWORD=$((${#COMP_WORDS[@]}-1))\n_edgescale\n"
+                                      "printf '%s ' \"${COMPREPLY[@]}\"\n");
+    REQUIRE(text);  // Debian always has bash
+    while (text->ends_with(' ')) text->pop_back();
+    return *text;
   };
   CHECK(complete("edgescale us") == "users");
   CHECK(complete("edgescale users ''") == "create list destroy rename");
@@ -232,8 +247,25 @@ TEST_CASE("completion offers what bash asks for", "[bash]") {
   CHECK(complete("edgescale --config tests/unit/native/cli/headscale_st") ==
         "tests/unit/native/cli/headscale_style.yaml");
   CHECK(complete("edgescale dump").empty());
-  std::remove(script.c_str());
-  std::remove((base + ".out").c_str());
+}
+
+TEST_CASE("completion offers what zsh asks for", "[zsh]") {
+  const auto text = run_shell("zsh",
+                              "compdef() { : }\nsource $SCRIPT\n"
+                              "compadd() { shift; print -- $@ }\n"
+                              "t() { words=(edgescale \"$@\"); CURRENT=$#words; _edgescale }\n"
+                              "t users ''\nt user list -o ''\nt -o json completion ''\n");
+  if (text) CHECK(*text == "create list destroy rename\njson json-line yaml\nbash zsh fish\n");
+}
+
+TEST_CASE("completion offers what fish asks for", "[fish]") {
+  const auto text = run_shell("fish",
+                              "source $SCRIPT\ncomplete -C 'edgescale authkey create --ex'\n"
+                              "complete -C 'edgescale user re'\n");
+  if (text) {
+    CHECK(*text ==
+          "--expiration\tHow long it works: 30m, 24h, 90d (default 1h)\nrename\tRename a user\n");
+  }
 }
 
 TEST_CASE("every command and flag is in every shell's script") {

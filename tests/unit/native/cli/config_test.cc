@@ -200,7 +200,12 @@ TEST_CASE("bad input is refused with place, key and reason") {
       {"limits: {requests: {max: -1}}",
        {"c:1:26: limits.requests.max: expected a whole number, found \"-1\""}},
       {"limits: {requests: {max: 0}}",
-       {"c:1:26: limits.requests.max: must be between 1 and 1000000000, found \"0\""}},
+       {"c:1:26: limits.requests.max: must be between 1 and 3000, found \"0\""}},
+      {"limits: {requests: {max: 3000}}",
+       {"c:1:21: limits.requests.max: rate limit: max_requests + burst must be at most 3000"}},
+      {"limits: {auth_failures: {max: 1000}}",
+       {"c:1:26: limits.auth_failures.max: rate limit: burst is too small for so many "
+        "max_requests: a steady client could be refused; raise burst to max_requests / 200"}},
       {"limits: {connections: {total: 5, per_address: 6}}",
        {"c:1:34: limits.connections.per_address: is larger than limits.connections.total"}},
       {"unix_socket_permission: 770",
