@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <exception>
 #include <utility>
 
@@ -314,12 +315,25 @@ Connection::Next Connection::consult_gate(const RequestParser& parser, Response&
     }
     return Next::kClose;
   }
+  note_signature();
   const std::string_view path = http::path_of(request_.target);
   // The gate has checked every escape.
   request_.path = percent_decode(path, Plus::kIsPlus).value_or(std::string());
   if (path.size() < request_.target.size())
     request_.query = request_.target.substr(path.size() + 1);
   return Next::kAgain;
+}
+
+void Connection::note_signature() {
+  request_.edge.signature = signature_name(decision_.signature);
+  request_.edge.age.reset();
+  if (decision_.signature != token::SignatureVerdict::kValid) return;
+  // "v1.<unix ms>....": sound, because it verified.
+  const std::string_view text = request_.field("x-edge-signature").value_or("");
+  int64_t signed_at = 0;
+  const size_t start = std::min<size_t>(3, text.size());
+  std::from_chars(text.data() + start, text.data() + text.size(), signed_at);
+  request_.edge.age = request_.received - wall_time_ms(signed_at);
 }
 
 Awaitable<unsigned> Connection::read_body(RequestParser& parser) {

@@ -76,6 +76,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
 
   void on_due() override;
   void prepare_request();
+  void note_signature();
   Next parse_head(RequestParser& parser, Response& refusal);
   Next consult_gate(const RequestParser& parser, Response& refusal);
   Response refuse(http::Refusal refusal);

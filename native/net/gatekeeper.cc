@@ -80,7 +80,7 @@ struct GateBox {
   KeyChecker keys;
   ZeroedMemory request_memory;
   ZeroedMemory failure_memory;
-  std::vector<gate::Cidr> proxies;
+  std::vector<IpPrefix> proxies;
   std::optional<token::EdgeKeys> edge_keys;
   std::optional<gate::Gate> gate;
 };
@@ -227,7 +227,7 @@ bool Gatekeeper::is_trusted_proxy(std::string_view address) const {
   const auto parsed = parse_ip_address(address);
   if (!parsed) return false;
   const std::lock_guard lock(state_->mutex);
-  for (const gate::Cidr& cidr : state_->box->proxies) {
+  for (const IpPrefix& cidr : state_->box->proxies) {
     if (cidr.contains(*parsed)) return true;
   }
   return false;

@@ -27,6 +27,12 @@ enum class Trust {
   kLocalSocket,  // the unix socket: the file's permissions were the check, no key needed
 };
 
+// What the origin makes of X-Edge-Signature.
+struct EdgeWord {
+  std::string signature = "missing";  // "valid", "missing", "malformed", "forged", ...
+  std::optional<Millis> age;          // of a valid one, by this clock; may be negative
+};
+
 struct Request {
   std::string method;  // upper case, as sent
   std::string target;  // as sent: path and query, percent-encoded
@@ -36,6 +42,7 @@ struct Request {
   std::string body;            // decoded from chunks; within the configured limit
   std::string client_address;  // without port; the real client, as the gate identified it
   Trust trust = Trust::kNetwork;
+  EdgeWord edge;
   std::vector<std::string> path_args;  // the values of {name} in the route, percent-decoded
   WallTime received{};                 // when the head was complete
 
