@@ -1,0 +1,57 @@
+// The binary interface between the Worker's JavaScript and the gate.
+//
+// Four static buffers, whose places es_layout() tells once: `in` (the host writes, the module
+// reads), `fields` (filled by the host inside read_fields), `out` (texts for the host) and `words`
+// (32-bit results). Text is UTF-8; lengths are bytes. Everything in `out` and `words` is valid
+// until the next call. Memory is fixed, so the host's views never detach.
+//
+// A request is one call, es_decide; its answer at most one more, es_answer. There is one instance a
+// thread. A trap leaves the instance undefined: the host throws it away and makes a new one.
+//
+// The host side is js-shim/wasm.mjs; tests/edge/abi_test.mjs holds both lists of names against
+// exports.txt and imports.txt, and the numbers below against the shim's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace es::edge {
+
+// `in` holds a JWKS (64 KiB) at most, or the phase-one texts of a request.
+inline constexpr size_t kInLen = 96 * 1024;
+inline constexpr size_t kFieldsLen = 48 * 1024;
+inline constexpr size_t kOutLen = 24 * 1024;
+inline constexpr size_t kNumWords = 16;
+
+// Results of es_decide and es_answer.
+enum Word : size_t {
+  kRefusal,      // http::Refusal, 0 when the request passes
+  kStatus,       // of the refusal
+  kFlags,        // Flag bits
+  kForwardMask,  // bit i: forward the i-th field of the tables' `forward` list
+  kRetryAfter,   // seconds, for a refusal by a limit; with kRefusal the key of a prepared answer
+  kClientLow,    // these three name the request to es_answer, es_lease_reply: pass them back
+  kClientHigh,
+  kContext,       // kind of client | route << 8 | method << 16 | key verdict << 24
+  kSignatureLen,  // at out + kSignatureAt
+  kLogLen,        // at out + kLogAt; 0: no line yet
+  kPointLen,      // at out + kPointAt; analytics/event.h has its layout
+  kTextLen,       // at out + kTextAt: what each function says
+  kSecondLen,     // behind that
+  kThirdLen,      // behind that
+  kFourthLen,     // behind that
+  kExtra,         // what each function says
+};
+static_assert(kExtra < kNumWords);
+
+enum Flag : uint32_t {
+  kHasBody = 1,  // the request's body goes on to the origin
+  kTerse = 2,    // many refusals in this second: answer with the prepared response without a body
+};
+
+inline constexpr size_t kSignatureAt = 0;
+inline constexpr size_t kLogAt = 256;
+inline constexpr size_t kPointAt = 1536;
+inline constexpr size_t kTextAt = 2304;
+
+}  // namespace es::edge

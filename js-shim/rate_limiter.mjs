@@ -1,0 +1,80 @@
+// The Durable Object of one client: the authority that lends permits to isolates. The arithmetic is
+// the module's (common/limit/lease_authority.h); here is only the storage around it.
+import { dropInstance, instanceFor } from "./instance.mjs";
+import { counters } from "./counters.mjs";
+import { WORD } from "./wasm.mjs";
+
+const MESSAGE_LEN = 24;
+
+export class RateLimiter {
+  #storage;
+  #env;
+  /** @type {Uint8Array | null} as it stands in storage */
+  #state = null;
+  #alarmAt = 0;
+
+  constructor(ctx, env) {
+    this.#storage = ctx.storage;
+    this.#env = env;
+  }
+
+  async fetch(request) {
+    if (new URL(request.url).pathname === "/check") return new Response("ok");
+    const message = new Uint8Array(await request.arrayBuffer());
+    if (message.length !== MESSAGE_LEN) return new Response(null, { status: 400 });
+    this.#state ??= (await this.#storage.get("state")) ?? new Uint8Array(0);
+    // From here to the end nothing waits: one request at a time changes the state. The answer
+    // leaves only after the write is safe (the object's output gate).
+    const now = Date.now();
+    const reply = this.#handle(message, now);
+    return reply === null ? new Response(null, { status: 400 }) : new Response(reply);
+  }
+
+  // A trap leaves the instance undefined; the caller gets no answer and decides alone.
+  #call(work) {
+    const { core } = instanceFor(this.#env);
+    try {
+      return work(core);
+    } catch (error) {
+      counters.traps += 1;
+      dropInstance();
+      throw error;
+    }
+  }
+
+  #handle(message, now) {
+    return this.#call((core) => {
+      core.in.set(message);
+      core.in.set(this.#state, MESSAGE_LEN);
+      if (core.exports.es_authority(this.#state.length, now) !== 1) return null;
+      const replyLen = core.words[WORD.textLen];
+      this.#state = core.out.slice(replyLen, replyLen + core.words[WORD.secondLen]);
+      this.#storage.put("state", this.#state);
+      this.#forgetAt(now + core.words[WORD.extra], now);
+      return core.out.slice(0, replyLen);
+    });
+  }
+
+  // One alarm is enough: it looks again when it rings.
+  #forgetAt(time, now) {
+    if (this.#alarmAt > now) return;
+    this.#alarmAt = time + 1000;
+    this.#storage.setAlarm(this.#alarmAt);
+  }
+
+  async alarm() {
+    this.#state ??= (await this.#storage.get("state")) ?? new Uint8Array(0);
+    const now = Date.now();
+    this.#alarmAt = 0;
+    const idle = this.#call((core) => {
+      core.in.set(this.#state);
+      return core.exports.es_authority_idle(this.#state.length, now);
+    });
+    if (idle > 0) {
+      this.#forgetAt(now + idle, now);
+      return;
+    }
+    this.#state = null;
+    await this.#storage.deleteAll();
+  }
+}

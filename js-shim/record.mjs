@@ -1,0 +1,17 @@
+// One log line and one data point for each request. Neither can fail the request.
+import { counters } from "./counters.mjs";
+
+/** Writes down the request that `core` decided or answered last. */
+export function record(core, env) {
+  try {
+    console.log(core.logLine());
+    env.ANALYTICS.writeDataPoint(core.dataPoint());
+  } catch {
+    counters.record_failures += 1;
+  }
+}
+
+/** For what goes wrong in the edge itself: never anything that a client sent. */
+export function logFault(fault, detail) {
+  console.error(JSON.stringify({ time: Date.now(), twin: "edge", fault, detail }));
+}

@@ -1,0 +1,84 @@
+// What the module tells once (edge/tables.h), prepared as the host's own objects.
+
+const MAX_PREPARED = 4096;
+
+/** @param {string[][]} rows */
+const pairs = (rows) => rows.map(([name, value]) => [name, value]);
+
+export class Tables {
+  /** @param {string} text */
+  constructor(text) {
+    this.settings = {};
+    this.forward = [];
+    this.keep = new Set();
+    this.send = [];
+    this.routes = [];
+    const sets = [];
+    const refused = [];
+    const terse = [];
+    const refusals = [];
+    const readers = {
+      setting: ([name, value]) => { this.settings[name] = value; },
+      forward: ([name]) => { this.forward.push(name); },
+      keep: ([name]) => { this.keep.add(name); },
+      send: (row) => { this.send.push(row); },
+      route: ([index, name, set]) => { this.routes[index] = { name, set: Number(set) }; },
+      set: ([index, ...field]) => { (sets[index] ??= []).push(field); },
+      refusal: ([index, status, name, body]) => {
+        refusals[index] = { index: Number(index), status: Number(status), name, body };
+      },
+      refused: ([index, ...field]) => { refused.push([Number(index), field]); },
+      terse: (field) => { terse.push(field); },
+    };
+    for (const line of text.split("\n")) {
+      if (line === "") continue;
+      const [what, ...words] = line.split("\t");
+      readers[what](words);
+    }
+    /** Headers of each set, to copy for an answer of the origin. */
+    this.sets = sets.map((rows) => new Headers(pairs(rows)));
+    this.setNames = sets.map((rows) => new Set(rows.map(([name]) => name)));
+    this.refusals = refusals;
+    /** @type {Record<string, number>} */
+    this.refusalIndex = Object.fromEntries(refusals.filter(Boolean).map((r) => [r.name, r.index]));
+    const extra = (index) => refused.filter(([at]) => at === index || at === -1).map(([, f]) => f);
+    for (const refusal of refusals) {
+      if (!refusal) continue;
+      refusal.fullFields = [...sets[0], ...extra(refusal.index)];
+      refusal.terseFields = [...terse, ...extra(refusal.index).filter(([n]) => n !== "content-type")];
+    }
+    this.prepared = new Map();
+  }
+
+  /**
+   * What stands ready for one refusal: the pieces of a full answer, and an answer without a body,
+   * which may be given any number of times.
+   * @param {number} index
+   * @param {number} retryAfter seconds, 0 for none
+   * @param {() => string} rateLimit the RateLimit field; asked for only when it is needed
+   */
+  refusal(index, retryAfter, rateLimit) {
+    const key = index * 2 ** 32 + retryAfter;
+    let ready = this.prepared.get(key);
+    if (ready === undefined) {
+      const { status, body, fullFields, terseFields } = this.refusals[index];
+      const waiting = retryAfter > 0
+        ? [["retry-after", String(retryAfter)], ["ratelimit", rateLimit()]]
+        : [];
+      ready = {
+        body,
+        init: { status, headers: new Headers([...fullFields, ...waiting]) },
+        terse: new Response(null, { status, headers: new Headers([...terseFields, ...waiting]) }),
+      };
+      if (this.prepared.size >= MAX_PREPARED) this.prepared.clear();
+      this.prepared.set(key, ready);
+    }
+    return ready;
+  }
+
+  /** A full refusal by name, for what the shim itself meets. */
+  respond(name) {
+    const { body, init } = this.refusal(this.refusalIndex[name], 0, () => "");
+    return new Response(body, init);
+  }
+}

@@ -1,0 +1,165 @@
+// One instance of edge.wasm and its buffers: copies texts in, calls, reads words back.
+// The numbers here are those of edge/abi.h; tests/edge/abi_test.mjs compares them.
+
+/** Results in the words, in the order of abi.h. */
+export const WORD = {
+  refusal: 0, status: 1, flags: 2, forwardMask: 3, retryAfter: 4, clientLow: 5, clientHigh: 6,
+  context: 7, signatureLen: 8, logLen: 9, pointLen: 10, textLen: 11, secondLen: 12, thirdLen: 13,
+  fourthLen: 14, extra: 15,
+};
+export const FLAG = { hasBody: 1, terse: 2 };
+export const AT = { signature: 0, log: 256, point: 1536, text: 2304 };
+
+/** gate::Verdict */
+export const VERDICT = {
+  forward: 0, forwardWebSocket: 1, answerStatus: 2, refuse: 3, askLimiter: 4, waitLimiter: 5,
+  checkAccess: 6, fetchAccessKeys: 7,
+};
+
+// Longer than every limit of the gate, so that what is cut here is refused there; and three bytes
+// for each of these characters fit the buffer.
+const MAX_URL = 16384;
+const MAX_OTHER = 5000;
+
+const encoder = new TextEncoder();
+// All texts that come out are ASCII: the module checks or escapes what it was given.
+const decoder = new TextDecoder();
+
+/** What the module says about the environment: thrown once, logged, answered with 503. */
+export class ConfigError extends Error {
+  constructor(message, tables) {
+    super(message);
+    this.tables = tables;
+  }
+}
+
+export class Core {
+  /**
+   * @param {WebAssembly.Module} module
+   * @param {string} settings the text of edge/config.h
+   * @throws {ConfigError} when the environment is incomplete or malformed
+   */
+  constructor(module, settings) {
+    // The header fields of the request that is being decided.
+    this.headers = null;
+    const instance = new WebAssembly.Instance(module, {
+      env: { read_fields: () => this.#readFields() },
+      // Reached only through abort(): the call does not come back.
+      wasi_snapshot_preview1: { proc_exit(code) { throw new Error(`edge.wasm ended with ${code}`); } },
+    });
+    const exports = instance.exports;
+    exports._initialize();
+    this.exports = exports;
+    const memory = exports.memory.buffer;
+    const layout = new Uint32Array(memory, exports.es_layout(), 8);
+    this.in = new Uint8Array(memory, layout[0], layout[1]);
+    this.fields = new Uint8Array(memory, layout[2], layout[3]);
+    this.out = new Uint8Array(memory, layout[4], layout[5]);
+    this.outView = new DataView(memory, layout[4], layout[5]);
+    this.words = new Uint32Array(memory, layout[6], layout[7]);
+
+    crypto.getRandomValues(this.in.subarray(0, 16));
+    const { read, written } = encoder.encodeInto(settings, this.in.subarray(16));
+    // What does not fit is refused by its length.
+    const good = exports.es_configure(read === settings.length ? 16 + written : this.in.length) === 1;
+    const textLen = this.words[WORD.textLen];
+    const text = this.text(0, textLen);
+    if (!good) throw new ConfigError(text, this.text(textLen, this.words[WORD.secondLen]));
+    /** The tables of edge/tables.h. */
+    this.tables = text;
+  }
+
+  text(at, len) {
+    return decoder.decode(this.out.subarray(at, at + len));
+  }
+
+  #readFields() {
+    let text = "";
+    for (const [name, value] of this.headers) text += `${name}:${value}\n`;
+    const { read, written } = encoder.encodeInto(text, this.fields);
+    return read === text.length ? written : -1;
+  }
+
+  /**
+   * Decides on one request. The order of the texts is that of es_decide.
+   * @param {Request} request
+   * @param {number} flags see es_decide
+   * @param {number} now
+   * @returns {number} a VERDICT; the words say the rest
+   */
+  decide(request, flags, now) {
+    const headers = request.headers;
+    const method = request.method;
+    const url = request.url;
+    const address = headers.get("cf-connecting-ip") ?? "";
+    const authorization = headers.get("authorization") ?? "";
+    const jwt = headers.get("cf-access-jwt-assertion") ?? "";
+    const country = headers.get("cf-ipcountry") ?? "";
+    this.headers = headers;
+    const all = method + url + address + authorization + jwt + country;
+    if (all.length < MAX_URL) {
+      const { written } = encoder.encodeInto(all, this.in);
+      // Equal when all of it is ASCII, as it is in every honest request.
+      if (written === all.length) {
+        return this.exports.es_decide(method.length, url.length, address.length,
+          authorization.length, jwt.length, country.length, flags, now);
+      }
+    }
+    return this.#decideSlowly([method, url, address, authorization, jwt, country], flags, now);
+  }
+
+  // As decide(), with each text cut and measured on its own.
+  #decideSlowly(texts, flags, now) {
+    let at = 0;
+    const lengths = texts.map((text, i) => {
+      const cut = text.slice(0, i === 1 ? MAX_URL : MAX_OTHER);
+      const { written } = encoder.encodeInto(cut, this.in.subarray(at));
+      at += written;
+      return written;
+    });
+    return this.exports.es_decide(...lengths, flags, now);
+  }
+
+  /**
+   * Tells the gate how a request ended that it let pass.
+   * @param {{low: number, high: number, context: number, began: number, country: string}} ticket
+   */
+  answer(ticket, status, refusal, responseBytes, now) {
+    const { written } = encoder.encodeInto(ticket.country, this.in);
+    this.exports.es_answer(ticket.low, ticket.high, ticket.context, status, refusal, written,
+      responseBytes, ticket.began, now);
+  }
+
+  /** @param {Uint8Array} bytes */
+  put(bytes) {
+    this.in.set(bytes);
+    return bytes.length;
+  }
+
+  /** The JSON log line of the request that was decided or answered last. */
+  logLine() {
+    return this.text(AT.log, this.words[WORD.logLen]);
+  }
+
+  /** Its data point, as writeDataPoint() wants it; the layout is that of common/analytics/event.h. */
+  dataPoint() {
+    const out = this.out;
+    let at = AT.point;
+    // The texts are ASCII, so one decode serves all of them.
+    const text = this.text(at, this.words[WORD.pointLen]);
+    const take = () => {
+      const begin = at + 1;
+      at = begin + out[at];
+      return text.slice(begin - AT.point, at - AT.point);
+    };
+    const blobs = [];
+    for (let left = out[at++]; left > 0; --left) blobs.push(take());
+    const indexes = [take()];
+    const doubles = [];
+    for (let left = out[at++]; left > 0; --left, at += 8) {
+      doubles.push(this.outView.getUint32(at, true) +
+        this.outView.getUint32(at + 4, true) * 2 ** 32);
+    }
+    return { blobs, doubles, indexes };
+  }
+}
