@@ -119,7 +119,7 @@ start_time_of() {
 # running_pid NAME: prints the pid of origin or edge if the process that we started still runs.
 running_pid() {
   local pid started
-  read -r pid started <"$run_dir/$1.pid" 2>/dev/null || return 1
+  [ -f "$run_dir/$1.pid" ] && read -r pid started <"$run_dir/$1.pid" || return 1
   [ -n "$started" ] && [ "$(start_time_of "$pid" 2>/dev/null)" = "$started" ] || return 1
   printf '%s' "$pid"
 }

@@ -41,7 +41,7 @@ ask() {
   answer_ms=$(($(now_ms) - begun))
   answer_headers=$(tr -d '\r' <"$folder/headers" 2>/dev/null | awk -F: '
     NR > 1 && NF > 1 { name = tolower($1); sub(/^[^:]*: */, ""); print name ": " $0 }')
-  answer_body=$(tr -d '\000' <"$folder/body" 2>/dev/null | head -c 400)
+  answer_body=$(tr -d '\000' <"$folder/body" 2>/dev/null | head -c 16384)
   rm -rf "$folder"
 }
 
@@ -105,14 +105,14 @@ check_edge() {
   fi
 }
 
-# The Worker's own word on its limiter.
+# The Worker's own word on its limiter's authority.
 check_limiter() {
   ask_with_key "$target/edge/status"
-  if [ "$answer_code" != 200 ]; then
-    check_fail limiter "$target/edge/status $(answer_words)"
-    return
-  fi
-  check_ok limiter "$answer_body"
+  case $(jq -r .limiter.ok <<<"$answer_body" 2>/dev/null) in
+    true) check_ok limiter "the limiter's authority answers, $(jq -r .limiter.ms <<<"$answer_body") ms" ;;
+    false) check_fail limiter "the limiter's authority does not answer; each isolate limits alone" ;;
+    *) check_fail limiter "$target/edge/status $(answer_words)" ;;
+  esac
 }
 
 # Without a key refused, with the operator's allowed. Failed authentications have a limit of their

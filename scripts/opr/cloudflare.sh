@@ -2,7 +2,7 @@
 # Cloudflare: deploying the Worker to production, and what Access should protect.
 
 # What the Worker refuses to work without; the dry run must list each.
-worker_bindings="HEADSCALE_URL RATE_LIMITER ANALYTICS"
+worker_bindings="HEADSCALE_URL LIMITER ANALYTICS"
 worker_secrets="HEADSCALE_API_KEY EDGE_TOKEN_KEY"
 
 # wrangler with the Node that it needs, whatever the machine has.
@@ -121,8 +121,8 @@ Cloudflare Access in front of the Worker: protect the paths of people, never tho
   Do not switch Access on for the whole Worker: it answers WebSockets with 403.
 
 Then tell the Worker which Access to believe ([env.production.vars] in wrangler.toml):
-  ACCESS_TEAM  the team's name (TEAM of https://TEAM.cloudflareaccess.com)
-  ACCESS_AUD   the application's audience tag (Overview page of the application)
+  ACCESS_TEAM_DOMAIN  TEAM.cloudflareaccess.com
+  ACCESS_AUD          the application's audience tag (Overview page of the application)
 and deploy: ./opr cf:deploy. docs/operating.md has the whole walk.
 TEXT
 }
