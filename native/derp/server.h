@@ -49,7 +49,7 @@ struct ServerConfig {
   Millis admission_timeout{5000};
   Millis keep_alive{60000};
   Millis keep_alive_jitter{5000};
-  QueueLimits queue{};                   // for each of a client's two queues
+  QueueLimits queue{};                 // for each of a client's two queues
   size_t max_watched_peers = 4096;     // senders whose end a client is told of
   uint64_t rate_bytes_per_second = 0;  // read from one client; 0: no limit
   uint64_t rate_burst_bytes = 0;       // at least one largest packet
