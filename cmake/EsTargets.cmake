@@ -23,6 +23,10 @@ add_library(es_flags INTERFACE)
 target_include_directories(es_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(es_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
   -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough)
+# GCC 12 takes "literal" + std::string for overlapping memory when it optimises (GCC bug 105651).
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(es_flags INTERFACE -Wno-restrict)
+endif()
 if(ES_WERROR)
   target_compile_options(es_flags INTERFACE -Werror)
 endif()
