@@ -8,6 +8,7 @@
 #include "native/cli/completion.h"
 #include "native/cli/config_load.h"
 #include "native/cli/output.h"
+#include "native/cli/policy_command.h"
 #include "native/cli/values.h"
 #include "native/cli/version.h"
 
@@ -172,6 +173,10 @@ int run_invocation(const Invocation& in, Io& io) {
       return kExitOk;
     case Command::kGeneratePrivateKey:
       return run_generate(in, io);
+    case Command::kPolicyCompile:
+      return policy_compile({in.policy_file, in.topology_file}, io.out, io.err);
+    case Command::kPolicyCheck:
+      return policy_check({in.policy_file, in.topology_file}, io.out, io.err);
     default:
       break;
   }

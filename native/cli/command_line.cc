@@ -123,6 +123,20 @@ void add_api_keys(CLI::App& root, Invocation& in, Raw& raw) {
       add(keys, in, Command::kApiKeysDelete, "delete", "Delete a key", {"remove", "rm", "del"}));
 }
 
+void add_policy(CLI::App& root, Invocation& in) {
+  CLI::App& policy = *add_group(root, "policy", "Compile and check policies", {});
+  const auto add_files = [&](CLI::App* sub) {
+    sub->add_option("-f,--policy,--file", in.policy_file, "The policy, HuJSON or YAML")
+        ->type_name("FILE")
+        ->required();
+    sub->add_option("--topology", in.topology_file, "Users and nodes, as JSON")->type_name("FILE");
+  };
+  add_files(add(policy, in, Command::kPolicyCompile, "compile",
+                "Print what each node would get, without a server"));
+  add_files(add(policy, in, Command::kPolicyCheck, "check",
+                "Print every problem of a policy, without a server"));
+}
+
 void add_globals(CLI::App& root, Invocation& in, Raw& raw) {
   root.add_option("-c,--config", raw.config, "Config file (see docs/config-example.yaml)")
       ->type_name("FILE");
@@ -147,6 +161,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& in, Raw& raw) {
   add_users(root, in, raw);
   add_preauth_keys(root, in, raw);
   add_api_keys(root, in, raw);
+  add_policy(root, in);
   add(root, in, Command::kHealth, "health", "Ask the server whether it is healthy");
 #ifdef ES_WITH_SERVE
   add(root, in, Command::kServe, "serve", "Run the server");

@@ -30,6 +30,8 @@ enum class Command : uint8_t {
   kApiKeysList,
   kApiKeysExpire,
   kApiKeysDelete,
+  kPolicyCompile,
+  kPolicyCheck,
 };
 
 enum class Format : uint8_t { kText, kJson, kJsonLine, kYaml };
@@ -63,6 +65,10 @@ struct Invocation {
   bool ephemeral = false;
   Millis expiration{0};
   std::vector<std::string> tags;
+
+  // kPolicyCompile, kPolicyCheck
+  std::string policy_file;
+  std::string topology_file;
 
   std::string shell;  // kCompletion: bash, zsh or fish
 };

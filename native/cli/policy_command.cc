@@ -1,0 +1,232 @@
+#include "native/cli/policy_command.h"
+
+#include "native/cli/app.h"
+#include "native/policy/index.h"
+#include "native/tailcfg/json_text.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace es::cli {
+namespace {
+
+using nlohmann::json;
+using tailcfg::append_json_string;
+
+struct Tailnet {
+  std::string name;
+  std::vector<policy::User> users;
+  std::vector<policy::Node> nodes;
+  std::map<policy::NodeId, std::string> names;
+};
+
+std::optional<std::string> read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) {
+    std::fprintf(stderr, "cannot read %s\n", path.c_str());
+    return std::nullopt;
+  }
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+std::vector<std::string> texts(const json& object, const char* key) {
+  const auto it = object.find(key);
+  if (it == object.end() || it->is_null()) return {};
+  return it->get<std::vector<std::string>>();
+}
+
+std::string text(const json& object, const char* key) {
+  const auto it = object.find(key);
+  return it == object.end() || it->is_null() ? std::string() : it->get<std::string>();
+}
+
+// Users without a role: the one after whom the tailnet is called owns it; the others are admins, as
+// everybody is in Headscale.
+policy::User read_user(const json& object, const std::string& tailnet) {
+  policy::User user;
+  user.id = object.value("id", policy::UserId{0});
+  user.name = text(object, "name");
+  user.email = text(object, "email");
+  user.provider_id = text(object, "provider_id");
+  user.role = !user.email.empty() && user.email == tailnet ? policy::Role::kOwner
+                                                           : policy::Role::kAdmin;
+  if (const auto role = policy::parse_role(text(object, "role"))) user.role = *role;
+  return user;
+}
+
+policy::Node read_node(const json& object, const std::vector<policy::User>& users) {
+  policy::Node node;
+  node.tags = texts(object, "tags");
+  for (const char* key : {"ipv4", "ipv6"}) {
+    if (const auto a = policy::Address::parse(text(object, key))) node.addresses.push_back(*a);
+  }
+  const auto announced = texts(object, "routable_ips");
+  for (const std::string& route : texts(object, "approved_routes")) {
+    const bool is_announced = std::find(announced.begin(), announced.end(), route) != announced.end();
+    if (const auto prefix = policy::Prefix::parse(route); prefix && is_announced) {
+      node.routes.push_back(*prefix);
+    }
+  }
+  const std::string user = text(object, "user");
+  for (const policy::User& u : users) {
+    if (!user.empty() && (u.name == user || u.email == user)) node.user = u.id;
+  }
+  if (const auto it = object.find("attributes"); it != object.end() && it->is_object()) {
+    for (const auto& [key, value] : it->items()) {
+      node.attributes[key] = value.is_string() ? value.get<std::string>() : value.dump();
+    }
+  }
+  return node;
+}
+
+// Of several routers of one prefix the one with the smallest id is the primary. Where a topology
+// has no ids, names are put into an arbitrary but fixed order, by Bernstein's hash.
+uint32_t name_order(const std::string& name) {
+  uint32_t h = 5381;
+  for (const char c : name) h = h * 33 + static_cast<uint8_t>(c);
+  return h;
+}
+
+std::optional<Tailnet> read_tailnet(const std::string& path) {
+  Tailnet tailnet;
+  if (path.empty()) return tailnet;
+  const auto content = read_file(path);
+  if (!content) return std::nullopt;
+  try {
+    const json root = json::parse(*content);
+    tailnet.name = text(root, "tailnet");
+    for (const json& user : root.value("users", json::array())) {
+      tailnet.users.push_back(read_user(user, tailnet.name));
+    }
+    std::vector<std::pair<uint32_t, std::string>> order;
+    const json nodes = root.value("nodes", json::object());
+    for (const auto& [name, object] : nodes.items()) order.emplace_back(name_order(name), name);
+    std::sort(order.begin(), order.end());
+    for (size_t i = 0; i < order.size(); ++i) {
+      const json& object = nodes.at(order[i].second);
+      policy::Node node = read_node(object, tailnet.users);
+      node.id = object.value("id", policy::NodeId{i + 1});
+      tailnet.names[node.id] = order[i].second;
+      tailnet.nodes.push_back(std::move(node));
+    }
+  } catch (const json::exception& e) {
+    std::fprintf(stderr, "%s: %s\n", path.c_str(), e.what());
+    return std::nullopt;
+  }
+  return tailnet;
+}
+
+policy::ReadOptions read_options(const PolicyFiles& files, const Tailnet& tailnet) {
+  policy::ReadOptions options;
+  const size_t dot = files.policy.rfind('.');
+  const std::string suffix = dot == std::string::npos ? "" : files.policy.substr(dot);
+  if (suffix == ".yaml" || suffix == ".yml") options.format = policy::Format::kYaml;
+  // A tailnet is called by its domain, or by its owner's mail address.
+  const size_t sign = tailnet.name.rfind('@');
+  options.tailnet_domain = sign == std::string::npos ? tailnet.name : tailnet.name.substr(sign + 1);
+  return options;
+}
+
+void append_addresses(std::string& out, const policy::Node& node) {
+  for (const policy::Address& a : node.addresses) {
+    if (out.back() != '[') out += ',';
+    append_json_string(out, policy::Prefix::of(a).text());
+  }
+}
+
+void append_peers(std::string& out, const policy::PolicyIndex& index, const Tailnet& tailnet,
+                  const std::map<policy::NodeId, const policy::Node*>& by_id, policy::NodeId id) {
+  const auto routes = index.routes_seen_by(id);
+  out += '{';
+  for (const policy::NodeId peer : index.peers_of(id)) {
+    if (out.back() != '{') out += ',';
+    append_json_string(out, tailnet.names.at(peer));
+    out += ":{\"allowed_ips\":[";
+    append_addresses(out, *by_id.at(peer));
+    std::string primary = "[";
+    for (const policy::SeenRoute& route : routes) {
+      if (route.peer != peer) continue;
+      out += ',';
+      append_json_string(out, route.prefix.text());
+      if (!route.primary()) continue;
+      if (primary.back() != '[') primary += ',';
+      append_json_string(primary, route.prefix.text());
+    }
+    out += "],\"primary_routes\":" + primary + "]}";
+  }
+  out += '}';
+}
+
+void append_node(std::string& out, const policy::PolicyIndex& index, const Tailnet& tailnet,
+                 const std::map<policy::NodeId, const policy::Node*>& by_id,
+                 const policy::Node& node) {
+  append_json_string(out, tailnet.names.at(node.id));
+  out += ":{\"packet_filter\":";
+  tailcfg::append_json(out, index.filter_for(node.id));
+  out += ",\"ssh_rules\":";
+  tailcfg::append_json(out, index.ssh_rules_for(node.id));
+  out += ",\"self_caps\":";
+  tailcfg::append_json(out, index.attributes_of(node.id));
+  out += ",\"self_allowed_ips\":[";
+  append_addresses(out, node);
+  for (const policy::Prefix& route : node.routes) {
+    out += ',';
+    append_json_string(out, route.text());
+  }
+  out += "],\"peers\":";
+  append_peers(out, index, tailnet, by_id, node.id);
+  out += '}';
+}
+
+}  // namespace
+
+int policy_compile(const PolicyFiles& files) {
+  const auto tailnet = read_tailnet(files.topology);
+  const auto document = read_file(files.policy);
+  if (!tailnet || !document) return kExitError;
+  policy::Problems problems;
+  const auto index = policy::load_policy(*document, read_options(files, *tailnet), tailnet->users,
+                                         tailnet->nodes, problems);
+  std::string out;
+  if (index == nullptr) {
+    out = "{\"accepted\":false,\"error\":";
+    append_json_string(out, problems.text());
+    std::printf("%s}\n", out.c_str());
+    return kExitError;
+  }
+  std::map<policy::NodeId, const policy::Node*> by_id;
+  for (const policy::Node& node : tailnet->nodes) by_id[node.id] = &node;
+  out = "{\"accepted\":true,\"nodes\":{";
+  for (const policy::Node& node : tailnet->nodes) {
+    if (out.back() != '{') out += ',';
+    append_node(out, *index, *tailnet, by_id, node);
+  }
+  std::printf("%s}}\n", out.c_str());
+  return kExitOk;
+}
+
+int policy_check(const PolicyFiles& files) {
+  const auto tailnet = read_tailnet(files.topology);
+  const auto document = read_file(files.policy);
+  if (!tailnet || !document) return kExitError;
+  policy::Problems problems;
+  const auto options = read_options(files, *tailnet);
+  if (files.topology.empty()) {
+    (void)policy::read_policy(*document, options, problems);  // tests need nodes to run on
+  } else {
+    (void)policy::load_policy(*document, options, tailnet->users, tailnet->nodes, problems);
+  }
+  if (problems.empty()) return kExitOk;
+  std::fprintf(stderr, "%s\n", problems.text().c_str());
+  return kExitError;
+}
+
+}  // namespace es::cli

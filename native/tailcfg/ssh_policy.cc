@@ -1,0 +1,68 @@
+#include "native/tailcfg/ssh_policy.h"
+
+#include "native/tailcfg/json_text.h"
+
+#include <string_view>
+
+namespace es::tailcfg {
+namespace {
+
+void append_flag(std::string& out, std::string_view key, bool value) {
+  if (!value) return;
+  if (out.back() != '{') out += ',';
+  append_json_string(out, key);
+  out += ":true";
+}
+
+void append_action(std::string& out, const SshAction& action) {
+  out += '{';
+  append_flag(out, "accept", action.accept);
+  append_flag(out, "allowAgentForwarding", action.allow_agent_forwarding);
+  append_flag(out, "allowLocalPortForwarding", action.allow_local_port_forwarding);
+  append_flag(out, "allowRemotePortForwarding", action.allow_remote_port_forwarding);
+  if (!action.hold_and_delegate.empty()) {
+    if (out.back() != '{') out += ',';
+    out += "\"holdAndDelegate\":";
+    append_json_string(out, action.hold_and_delegate);
+  }
+  out += '}';
+}
+
+}  // namespace
+
+void append_json(std::string& out, const SshRule& rule) {
+  out += "{\"principals\":[";
+  if (rule.principals != nullptr) {
+    for (size_t i = 0; i < rule.principals->size(); ++i) {
+      if (i != 0) out += ',';
+      out += "{\"nodeIP\":";
+      append_json_string(out, (*rule.principals)[i].node_ip);
+      out += '}';
+    }
+  }
+  out += "],\"sshUsers\":{";
+  for (size_t i = 0; i < rule.ssh_users.size(); ++i) {
+    if (i != 0) out += ',';
+    append_json_string(out, rule.ssh_users[i].first);
+    out += ':';
+    append_json_string(out, rule.ssh_users[i].second);
+  }
+  out += "},\"action\":";
+  append_action(out, rule.action);
+  if (!rule.accept_env.empty()) {
+    out += ",\"acceptEnv\":";
+    append_json_strings(out, rule.accept_env);
+  }
+  out += '}';
+}
+
+void append_json(std::string& out, const std::vector<SshRule>& rules) {
+  out += '[';
+  for (size_t i = 0; i < rules.size(); ++i) {
+    if (i != 0) out += ',';
+    append_json(out, rules[i]);
+  }
+  out += ']';
+}
+
+}  // namespace es::tailcfg
