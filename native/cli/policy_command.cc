@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -21,11 +22,22 @@ namespace {
 using nlohmann::json;
 using tailcfg::append_json_string;
 
+struct TopologyNode {
+  std::string name;
+  policy::Node node;
+  std::vector<policy::Prefix> announced;
+};
+
 struct Tailnet {
   std::string name;
   std::vector<policy::User> users;
-  std::vector<policy::Node> nodes;
-  std::map<policy::NodeId, std::string> names;
+  std::map<policy::NodeId, TopologyNode> nodes;
+
+  std::vector<policy::Node> all() const {
+    std::vector<policy::Node> out;
+    for (const auto& [id, node] : nodes) out.push_back(node.node);
+    return out;
+  }
 };
 
 std::optional<std::string> read_file(const std::string& path) {
@@ -56,24 +68,34 @@ policy::User read_user(const json& object, const std::string& tailnet) {
   user.name = text(object, "name");
   user.email = text(object, "email");
   user.provider_id = text(object, "provider_id");
-  user.role = !user.email.empty() && user.email == tailnet ? policy::Role::kOwner
-                                                           : policy::Role::kAdmin;
+  user.role =
+      !user.email.empty() && user.email == tailnet ? policy::Role::kOwner : policy::Role::kAdmin;
   if (const auto role = policy::parse_role(text(object, "role"))) user.role = *role;
   return user;
 }
 
-policy::Node read_node(const json& object, const std::vector<policy::User>& users) {
-  policy::Node node;
+std::vector<policy::Prefix> prefixes(const json& object, const char* key) {
+  std::vector<policy::Prefix> out;
+  for (const std::string& route : texts(object, key)) {
+    if (const auto prefix = policy::Prefix::parse(route)) out.push_back(*prefix);
+  }
+  return out;
+}
+
+bool contains(const std::vector<policy::Prefix>& list, const policy::Prefix& prefix) {
+  return std::find(list.begin(), list.end(), prefix) != list.end();
+}
+
+TopologyNode read_node(const std::string& name, const json& object,
+                       const std::vector<policy::User>& users) {
+  TopologyNode out{name, {}, prefixes(object, "routable_ips")};
+  policy::Node& node = out.node;
   node.tags = texts(object, "tags");
   for (const char* key : {"ipv4", "ipv6"}) {
     if (const auto a = policy::Address::parse(text(object, key))) node.addresses.push_back(*a);
   }
-  const auto announced = texts(object, "routable_ips");
-  for (const std::string& route : texts(object, "approved_routes")) {
-    const bool is_announced = std::find(announced.begin(), announced.end(), route) != announced.end();
-    if (const auto prefix = policy::Prefix::parse(route); prefix && is_announced) {
-      node.routes.push_back(*prefix);
-    }
+  for (const policy::Prefix& route : prefixes(object, "approved_routes")) {
+    if (contains(out.announced, route)) node.routes.push_back(route);
   }
   const std::string user = text(object, "user");
   for (const policy::User& u : users) {
@@ -84,7 +106,7 @@ policy::Node read_node(const json& object, const std::vector<policy::User>& user
       node.attributes[key] = value.is_string() ? value.get<std::string>() : value.dump();
     }
   }
-  return node;
+  return out;
 }
 
 // Of several routers of one prefix the one with the smallest id is the primary. Where a topology
@@ -112,10 +134,9 @@ std::optional<Tailnet> read_tailnet(const std::string& path) {
     std::sort(order.begin(), order.end());
     for (size_t i = 0; i < order.size(); ++i) {
       const json& object = nodes.at(order[i].second);
-      policy::Node node = read_node(object, tailnet.users);
-      node.id = object.value("id", policy::NodeId{i + 1});
-      tailnet.names[node.id] = order[i].second;
-      tailnet.nodes.push_back(std::move(node));
+      TopologyNode node = read_node(order[i].second, object, tailnet.users);
+      node.node.id = object.value("id", policy::NodeId{i + 1});
+      tailnet.nodes[node.node.id] = std::move(node);
     }
   } catch (const json::exception& e) {
     std::fprintf(stderr, "%s: %s\n", path.c_str(), e.what());
@@ -135,30 +156,32 @@ policy::ReadOptions read_options(const PolicyFiles& files, const Tailnet& tailne
   return options;
 }
 
-void append_addresses(std::string& out, const policy::Node& node) {
-  for (const policy::Address& a : node.addresses) {
+void append_addresses(std::string& out, const std::vector<policy::Address>& addresses) {
+  for (const policy::Address& a : addresses) {
     if (out.back() != '[') out += ',';
     append_json_string(out, policy::Prefix::of(a).text());
   }
 }
 
+void append_prefix(std::string& out, const policy::Prefix& prefix) {
+  if (out.back() != '[') out += ',';
+  append_json_string(out, prefix.text());
+}
+
 void append_peers(std::string& out, const policy::PolicyIndex& index, const Tailnet& tailnet,
-                  const std::map<policy::NodeId, const policy::Node*>& by_id, policy::NodeId id) {
+                  policy::NodeId id) {
   const auto routes = index.routes_seen_by(id);
   out += '{';
   for (const policy::NodeId peer : index.peers_of(id)) {
     if (out.back() != '{') out += ',';
-    append_json_string(out, tailnet.names.at(peer));
+    append_json_string(out, tailnet.nodes.at(peer).name);
     out += ":{\"allowed_ips\":[";
-    append_addresses(out, *by_id.at(peer));
+    append_addresses(out, index.addresses_seen_by(id, peer));
     std::string primary = "[";
     for (const policy::SeenRoute& route : routes) {
       if (route.peer != peer) continue;
-      out += ',';
-      append_json_string(out, route.prefix.text());
-      if (!route.primary()) continue;
-      if (primary.back() != '[') primary += ',';
-      append_json_string(primary, route.prefix.text());
+      append_prefix(out, route.prefix);
+      if (route.primary()) append_prefix(primary, route.prefix);
     }
     out += "],\"primary_routes\":" + primary + "]}";
   }
@@ -166,35 +189,57 @@ void append_peers(std::string& out, const policy::PolicyIndex& index, const Tail
 }
 
 void append_node(std::string& out, const policy::PolicyIndex& index, const Tailnet& tailnet,
-                 const std::map<policy::NodeId, const policy::Node*>& by_id,
-                 const policy::Node& node) {
-  append_json_string(out, tailnet.names.at(node.id));
+                 const TopologyNode& entry) {
+  const policy::NodeId id = entry.node.id;
+  append_json_string(out, entry.name);
   out += ":{\"packet_filter\":";
-  tailcfg::append_json(out, index.filter_for(node.id));
+  tailcfg::append_json(out, index.filter_for(id));
   out += ",\"ssh_rules\":";
-  tailcfg::append_json(out, index.ssh_rules_for(node.id));
+  tailcfg::append_json(out, index.ssh_rules_for(id));
   out += ",\"self_caps\":";
-  tailcfg::append_json(out, index.attributes_of(node.id));
+  tailcfg::append_json(out, index.attributes_of(id));
   out += ",\"self_allowed_ips\":[";
-  append_addresses(out, node);
-  for (const policy::Prefix& route : node.routes) {
-    out += ',';
-    append_json_string(out, route.text());
-  }
+  append_addresses(out, index.addresses_seen_by(id, id));
+  for (const policy::Prefix& route : entry.node.routes) append_prefix(out, route);
   out += "],\"peers\":";
-  append_peers(out, index, tailnet, by_id, node.id);
+  append_peers(out, index, tailnet, id);
   out += '}';
+}
+
+// The policy itself approves routes that are announced; what was approved by hand stays.
+void approve_routes(policy::PolicyIndex& index, Tailnet& tailnet) {
+  for (auto& [id, entry] : tailnet.nodes) {
+    const size_t before = entry.node.routes.size();
+    for (const policy::Prefix& route : entry.announced) {
+      if (!contains(entry.node.routes, route) && index.approves_route(id, route)) {
+        entry.node.routes.push_back(route);
+      }
+    }
+    if (entry.node.routes.size() != before) index.put_node(entry.node);
+  }
+}
+
+// Null, and the problems, if the policy is refused. Tests run when all routes are in place.
+std::unique_ptr<policy::PolicyIndex> load(const PolicyFiles& files, const std::string& document,
+                                          Tailnet& tailnet, policy::Problems& problems) {
+  auto policy = policy::read_policy(document, read_options(files, tailnet), problems);
+  if (policy == nullptr) return nullptr;
+  auto index =
+      std::make_unique<policy::PolicyIndex>(std::move(policy), tailnet.users, tailnet.all());
+  approve_routes(*index, tailnet);
+  index->run_tests(problems);
+  if (!problems.empty()) return nullptr;
+  return index;
 }
 
 }  // namespace
 
 int policy_compile(const PolicyFiles& files) {
-  const auto tailnet = read_tailnet(files.topology);
+  auto tailnet = read_tailnet(files.topology);
   const auto document = read_file(files.policy);
   if (!tailnet || !document) return kExitError;
   policy::Problems problems;
-  const auto index = policy::load_policy(*document, read_options(files, *tailnet), tailnet->users,
-                                         tailnet->nodes, problems);
+  const auto index = load(files, *document, *tailnet, problems);
   std::string out;
   if (index == nullptr) {
     out = "{\"accepted\":false,\"error\":";
@@ -202,27 +247,24 @@ int policy_compile(const PolicyFiles& files) {
     std::printf("%s}\n", out.c_str());
     return kExitError;
   }
-  std::map<policy::NodeId, const policy::Node*> by_id;
-  for (const policy::Node& node : tailnet->nodes) by_id[node.id] = &node;
   out = "{\"accepted\":true,\"nodes\":{";
-  for (const policy::Node& node : tailnet->nodes) {
+  for (const auto& [id, node] : tailnet->nodes) {
     if (out.back() != '{') out += ',';
-    append_node(out, *index, *tailnet, by_id, node);
+    append_node(out, *index, *tailnet, node);
   }
   std::printf("%s}}\n", out.c_str());
   return kExitOk;
 }
 
 int policy_check(const PolicyFiles& files) {
-  const auto tailnet = read_tailnet(files.topology);
+  auto tailnet = read_tailnet(files.topology);
   const auto document = read_file(files.policy);
   if (!tailnet || !document) return kExitError;
   policy::Problems problems;
-  const auto options = read_options(files, *tailnet);
   if (files.topology.empty()) {
-    (void)policy::read_policy(*document, options, problems);  // tests need nodes to run on
+    (void)policy::read_policy(*document, read_options(files, *tailnet), problems);
   } else {
-    (void)policy::load_policy(*document, options, tailnet->users, tailnet->nodes, problems);
+    (void)load(files, *document, *tailnet, problems);
   }
   if (problems.empty()) return kExitOk;
   std::fprintf(stderr, "%s\n", problems.text().c_str());

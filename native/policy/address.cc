@@ -1,8 +1,7 @@
 #include "native/policy/address.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
+#include <arpa/inet.h>
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -229,9 +228,9 @@ const AddressSet& tailnet_addresses() {
 }
 
 const AddressSet& internet_addresses() {
-  static const AddressSet set =
-      make_set({"0.0.0.0/0", "2000::/3"},
-               {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"});
+  static const AddressSet set = make_set(
+      {"0.0.0.0/0", "2000::/3"},
+      {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"});
   return set;
 }
 

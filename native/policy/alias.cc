@@ -193,9 +193,8 @@ Parsed<std::vector<int>> parse_protocol(std::string_view raw) {
   for (const auto& [name, number] : kProtocols) {
     if (name == text) return std::vector{number};
   }
-  const bool digits = std::all_of(text.begin(), text.end(), [](char c) {
-    return c >= '0' && c <= '9';
-  });
+  const bool digits =
+      std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
   if (!digits) {
     return Reason{"proto name " + quoted(raw) +
                   " not known; use protocol number 0-255 or protocol name (icmp, tcp, udp, etc.)"};
@@ -207,9 +206,8 @@ Parsed<std::vector<int>> parse_protocol(std::string_view raw) {
 }
 
 bool has_ports(const std::vector<int>& protocols) {
-  return std::all_of(protocols.begin(), protocols.end(), [](int p) {
-    return p == kTcp || p == kUdp || p == kSctp;
-  });
+  return std::all_of(protocols.begin(), protocols.end(),
+                     [](int p) { return p == kTcp || p == kUdp || p == kSctp; });
 }
 
 }  // namespace es::policy

@@ -106,12 +106,15 @@ class FilterBuilder {
     }
     for (const Range& range : selector.addresses.ranges()) {
       const auto& mine = node_.node.addresses;
-      const bool own = !rule.steered && std::any_of(mine.begin(), mine.end(), [&](const Address& a) {
-        return range.contains(a);
-      });
-      const bool exit = node_.exit && (rule.steered ? selector.alias.is(Kind::kInternet)
-                                                    : is_public(range));
-      if (own || exit || s_.routes_overlap(node_, range)) append(range_text(range));
+      const bool own =
+          !rule.steered && std::any_of(mine.begin(), mine.end(),
+                                       [&](const Address& a) { return range.contains(a); });
+      const bool exit =
+          node_.exit && (rule.steered ? selector.alias.is(Kind::kInternet) : is_public(range));
+      if (!own && !exit && !s_.routes_overlap(node_, range)) continue;
+      // The internet's ranges are written first-last even where a prefix would do.
+      append(selector.alias.is(Kind::kInternet) ? range.first.text() + "-" + range.last.text()
+                                                : range_text(range));
     }
   }
 

@@ -39,7 +39,8 @@ class Parser {
   std::string found() const {
     if (at_ >= text_.size()) return "the end of the document";
     size_t n = 1;
-    while (at_ + n < text_.size() && n < 12 && (static_cast<uint8_t>(text_[at_ + n]) & 0xc0) == 0x80)
+    while (at_ + n < text_.size() && n < 12 &&
+           (static_cast<uint8_t>(text_[at_ + n]) & 0xc0) == 0x80)
       ++n;
     return quoted(text_.substr(at_, n));
   }
@@ -196,7 +197,8 @@ class Parser {
     if (!hex4(unit)) return false;
     if (unit >= 0xd800 && unit <= 0xdbff) {
       uint32_t low = 0;
-      if (text_.substr(at_, 2) != "\\u") return fail("the second half of a surrogate pair is missing");
+      if (text_.substr(at_, 2) != "\\u")
+        return fail("the second half of a surrogate pair is missing");
       at_ += 2;
       if (!hex4(low)) return false;
       if (low < 0xdc00 || low > 0xdfff) return fail("not the second half of a surrogate pair");
@@ -259,7 +261,8 @@ class Parser {
       member.at = here();
       if (!string(member.name)) return false;
       if (!names.insert(member.name).second) {
-        problems_.add(member.at, "the name " + quoted(member.name) + " stands twice in this object");
+        problems_.add(member.at,
+                      "the name " + quoted(member.name) + " stands twice in this object");
         return false;
       }
       if (!skip()) return false;

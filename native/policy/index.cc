@@ -114,7 +114,7 @@ uint32_t IndexState::intern_selector(const Alias& alias) {
 }
 
 uint32_t IndexState::intern(const std::vector<Alias>& aliases,
-                                    const std::vector<std::string>& postures) {
+                            const std::vector<std::string>& postures) {
   std::string key;
   for (const Alias& alias : aliases) {
     if (!alias.is(Kind::kSelf)) key += alias.text + '\n';
@@ -183,7 +183,8 @@ void IndexState::compile_rules() {
     for (const std::string& user : rule.users) {
       if (user == "autogroup:nonroot") {
         logins["*"] = "=";
-      } else if (user.size() > kLocalpart.size() && user.substr(0, kLocalpart.size()) == kLocalpart) {
+      } else if (user.size() > kLocalpart.size() &&
+                 user.substr(0, kLocalpart.size()) == kLocalpart) {
         entry.localpart_domains.push_back(lower(user.substr(kLocalpart.size())));
       } else {
         logins[user] = user;
@@ -193,7 +194,12 @@ void IndexState::compile_rules() {
     ssh.push_back(std::move(entry));
   }
   for (const NodeAttr& attr : policy->node_attrs) {
-    attributes.emplace_back(&attr, intern(attr.targets, {}));
+    const uint32_t set = intern(attr.targets, {});
+    attributes.emplace_back(&attr, set);
+    if (std::any_of(attr.caps->begin(), attr.caps->end(),
+                    [](const auto& cap) { return cap.name == "disable-ipv4"; })) {
+      ipv4_disabled.push_back(set);
+    }
   }
   for (const auto& [prefix, approvers] : policy->route_approvers) {
     route_approvers.emplace_back(prefix, intern(approvers, {}));
@@ -266,7 +272,8 @@ void IndexState::compile_users() {
 
 PolicyIndex::PolicyIndex(std::shared_ptr<const Policy> policy, std::vector<User> users,
                          const std::vector<Node>& nodes, IndexOptions options)
-    : state_(std::make_unique<IndexState>(std::move(policy), std::move(users), std::move(options))) {
+    : state_(
+          std::make_unique<IndexState>(std::move(policy), std::move(users), std::move(options))) {
   for (const Node& node : nodes) put_node(node);
 }
 
@@ -279,8 +286,8 @@ std::unique_ptr<PolicyIndex> load_policy(std::string_view text, const ReadOption
                                          Problems& problems, IndexOptions options) {
   auto policy = read_policy(text, read, problems);
   if (policy == nullptr) return nullptr;
-  auto index = std::make_unique<PolicyIndex>(std::move(policy), std::move(users), nodes,
-                                             std::move(options));
+  auto index =
+      std::make_unique<PolicyIndex>(std::move(policy), std::move(users), nodes, std::move(options));
   index->run_tests(problems);
   if (!problems.empty()) return nullptr;
   return index;
@@ -291,11 +298,10 @@ bool PolicyIndex::approves_route(NodeId id, const Prefix& route) const {
   if (state_->find(id, slot) == nullptr) return false;
   // An approver of 0.0.0.0/0 approves every subnet, but only exitNode approves exit nodes.
   if (route.is_default()) return state_->sets[state_->exit_approvers].own.test(slot);
-  return std::any_of(state_->route_approvers.begin(), state_->route_approvers.end(),
-                     [&](const auto& entry) {
-                       return entry.first.contains(route) &&
-                              state_->sets[entry.second].own.test(slot);
-                     });
+  return std::any_of(
+      state_->route_approvers.begin(), state_->route_approvers.end(), [&](const auto& entry) {
+        return entry.first.contains(route) && state_->sets[entry.second].own.test(slot);
+      });
 }
 
 bool PolicyIndex::tag_exists(std::string_view tag) const {

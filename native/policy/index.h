@@ -70,6 +70,10 @@ class PolicyIndex {
   // route; every exit node that the viewer may use. Peers that it cannot see do not count.
   std::vector<SeenRoute> routes_seen_by(NodeId viewer) const;
 
+  // The peer's own addresses as the viewer gets them; of a node itself if both are the same. The
+  // attribute disable-ipv4 takes a node's IPv4 address from everybody, and everybody's from it.
+  std::vector<Address> addresses_seen_by(NodeId viewer, NodeId peer) const;
+
   std::vector<tailcfg::SshRule> ssh_rules_for(NodeId id) const;
 
   // How long a login under a check rule lasts for this source, destination and login name; none if

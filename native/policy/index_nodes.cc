@@ -158,7 +158,8 @@ void IndexState::remove(Slot slot) {
     }
   }
   for (const Address& a : entry.node.addresses) {
-    if (const auto it = slot_by_address.find(a); it != slot_by_address.end() && it->second == slot) {
+    if (const auto it = slot_by_address.find(a);
+        it != slot_by_address.end() && it->second == slot) {
       slot_by_address.erase(it);
     }
   }

@@ -75,14 +75,14 @@ struct NodeEntry {
 // A subnet route that one or more nodes serve.
 struct Route {
   Prefix prefix;
-  std::vector<Slot> routers;        // by ascending node id
-  std::vector<uint32_t> sets;       // that overlap it, each once; not those with all_routes()
+  std::vector<Slot> routers;   // by ascending node id
+  std::vector<uint32_t> sets;  // that overlap it, each once; not those with all_routes()
 };
 
 struct UserEntry {
   User user;
-  std::string localpart;  // of the mail address; empty if it has none
-  std::string domain;     // lower case
+  std::string localpart;            // of the mail address; empty if it has none
+  std::string domain;               // lower case
   std::vector<uint32_t> selectors;  // that untagged devices of this user are in
   std::vector<Slot> nodes;          // untagged devices
 };
@@ -143,6 +143,7 @@ struct IndexState {
   std::vector<Rule> rules;
   std::vector<SshEntry> ssh;
   std::vector<std::pair<const NodeAttr*, uint32_t>> attributes;
+  std::vector<uint32_t> ipv4_disabled;  // sets of nodes
   std::vector<std::pair<Prefix, uint32_t>> route_approvers;
   uint32_t exit_approvers = 0;
 

@@ -40,7 +40,7 @@ struct Grant {
 
 struct SshPolicyRule {
   Position at;
-  bool check = false;                          // ask the user to log in again
+  bool check = false;                            // ask the user to log in again
   std::chrono::seconds check_period{12 * 3600};  // zero: every time
   std::vector<Alias> sources;
   std::vector<Alias> destinations;
@@ -99,7 +99,7 @@ struct Limits {
 };
 
 enum class Format : uint8_t {
-  kAuto,    // HuJSON if the first character outside comments is {, else YAML
+  kAuto,  // HuJSON if the first character outside comments is {, else YAML
   kHuJson,
   kYaml
 };

@@ -24,7 +24,8 @@ std::string_view take_word(std::string_view& text) {
 }
 
 bool same_word(std::string_view a, std::string_view upper) {
-  return a.size() == upper.size() && std::equal(a.begin(), a.end(), upper.begin(), [](char x, char y) {
+  return a.size() == upper.size() &&
+         std::equal(a.begin(), a.end(), upper.begin(), [](char x, char y) {
            return std::toupper(static_cast<unsigned char>(x)) == y;
          });
 }

@@ -20,8 +20,18 @@ namespace es::policy {
 using Attributes = std::map<std::string, std::string, std::less<>>;
 
 struct Condition {
-  enum class Op : uint8_t { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual, kIn,
-                            kNotIn, kSet, kNotSet };
+  enum class Op : uint8_t {
+    kEqual,
+    kNotEqual,
+    kLess,
+    kLessEqual,
+    kGreater,
+    kGreaterEqual,
+    kIn,
+    kNotIn,
+    kSet,
+    kNotSet
+  };
   std::string attribute;
   Op op = Op::kSet;
   std::vector<std::string> values;

@@ -28,8 +28,8 @@ void Reader::groups(const Value& value) {
         problem(text.at, "groups[" + quoted(member.name) + "]: " + quoted(user) +
                              ": group members cannot be recursive");
       } else if (user.find('@') == std::string::npos) {
-        problem(text.at, "username must contain @, got: " + quoted(user) +
-                             "; members of a group are users");
+        problem(text.at,
+                "username must contain @, got: " + quoted(user) + "; members of a group are users");
       } else {
         users.push_back(user);
       }
@@ -42,16 +42,16 @@ void Reader::hosts(const Value& value) {
   if (!expect(value, Value::Kind::kObject, "hosts")) return;
   for (const Member& member : value.members) {
     if (member.name.empty() || member.name.find_first_of("@:/*") != std::string::npos) {
-      problem(member.at, "invalid hostname: " + quoted(member.name) +
-                             "; a name of hosts has none of @ : / *");
+      problem(member.at,
+              "invalid hostname: " + quoted(member.name) + "; a name of hosts has none of @ : / *");
       continue;
     }
     if (!expect(member.value, Value::Kind::kString, "an address of hosts")) continue;
     const auto range = parse_range(trim(member.value.text));
     if (!range) {
-      problem(member.value.at, "hostname " + quoted(member.name) + ": " +
-                                   quoted(member.value.text) +
-                                   ": invalid address; expected an address, a prefix or first-last");
+      problem(member.value.at,
+              "hostname " + quoted(member.name) + ": " + quoted(member.value.text) +
+                  ": invalid address; expected an address, a prefix or first-last");
       continue;
     }
     policy_.hosts[member.name] = *range;
@@ -140,7 +140,8 @@ void Reader::postures(const Value& value) {
   if (!expect(value, Value::Kind::kObject, "postures")) return;
   for (const Member& member : value.members) {
     if (!after(member.name, "posture:")) {
-      problem(member.at, "a posture's name must start with 'posture:', got: " + quoted(member.name));
+      problem(member.at,
+              "a posture's name must start with 'posture:', got: " + quoted(member.name));
     }
     Posture posture{member.name, {}};
     for (const Text& text : strings(&member.value, "a posture")) {

@@ -59,8 +59,8 @@ std::vector<const Value*> Reader::fields(const Value& object, std::string_view w
       return lower(name) == lower(member.name);
     });
     if (it == names.end()) {
-      std::string text = "unknown field: " + quoted(member.name) + "; " + std::string(what) +
-                         " may have";
+      std::string text =
+          "unknown field: " + quoted(member.name) + "; " + std::string(what) + " may have";
       for (std::string_view name : names) text += " " + std::string(name);
       problem(member.at, std::move(text));
       continue;
@@ -100,18 +100,25 @@ std::string Reader::string(const Value* value, std::string_view what) {
 
 Policy Reader::read(const Value& root) {
   if (root.null()) return std::move(policy_);
-  const auto section = fields(root, "a policy",
-                              {"groups", "hosts", "ipsets", "tagOwners", "postures",
-                               "defaultSrcPosture", "acls", "grants", "ssh", "nodeAttrs",
-                               "autoApprovers", "tests", "sshTests", "randomizeClientPort"});
+  const auto section = fields(
+      root, "a policy",
+      {"groups", "hosts", "ipsets", "tagOwners", "postures", "defaultSrcPosture", "acls", "grants",
+       "ssh", "nodeAttrs", "autoApprovers", "tests", "sshTests", "randomizeClientPort"});
   // In this order: rules refer to names.
-  constexpr std::array kReaders = {&Reader::groups,     &Reader::hosts,
-                                   &Reader::ipsets,     &Reader::tag_owners,
-                                   &Reader::postures,   &Reader::default_posture,
-                                   &Reader::acls,       &Reader::grants,
-                                   &Reader::ssh,        &Reader::node_attrs,
-                                   &Reader::auto_approvers, &Reader::tests,
-                                   &Reader::ssh_tests,  &Reader::randomize_client_port};
+  constexpr std::array kReaders = {&Reader::groups,
+                                   &Reader::hosts,
+                                   &Reader::ipsets,
+                                   &Reader::tag_owners,
+                                   &Reader::postures,
+                                   &Reader::default_posture,
+                                   &Reader::acls,
+                                   &Reader::grants,
+                                   &Reader::ssh,
+                                   &Reader::node_attrs,
+                                   &Reader::auto_approvers,
+                                   &Reader::tests,
+                                   &Reader::ssh_tests,
+                                   &Reader::randomize_client_port};
   for (size_t i = 0; i < section.size(); ++i) {
     if (section[i] != nullptr) (this->*kReaders[i])(*section[i]);
   }
@@ -163,7 +170,8 @@ bool Reader::allowed(const Alias& alias, Side side) {
                             "autogroup:tagged or the autogroup of a role");
       return false;
     case Side::kSshDestination:
-      if ((node_set && k != Kind::kGroup && k != Kind::kUserDomain) || k == Kind::kSelf) return true;
+      if ((node_set && k != Kind::kGroup && k != Kind::kUserDomain) || k == Kind::kSelf)
+        return true;
       problem(alias.at, "invalid dst " + name +
                             ": a destination of ssh is a tag, a user, autogroup:self, "
                             "autogroup:member, autogroup:tagged or the autogroup of a role");

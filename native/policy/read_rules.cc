@@ -79,9 +79,10 @@ void Reader::check_self(const std::vector<Alias>& sources, const Alias& destinat
         k == Kind::kRole || (from_acl && k == Kind::kAny)) {
       continue;
     }
-    problem(source.at,
-            "autogroup:self can only be used with users, groups, or supported autogroups, not with " +
-                quoted(source.text));
+    problem(
+        source.at,
+        "autogroup:self can only be used with users, groups, or supported autogroups, not with " +
+            quoted(source.text));
   }
 }
 
@@ -169,7 +170,8 @@ void Reader::grant_ip(const Value* value, Grant& grant) {
     if (const Reason* why = std::get_if<Reason>(&ports)) {
       problem(text.at, "port range " + quoted(port_text) + ": " + why->text);
     }
-    if (std::holds_alternative<Reason>(protocols) || std::holds_alternative<Reason>(ports)) continue;
+    if (std::holds_alternative<Reason>(protocols) || std::holds_alternative<Reason>(ports))
+      continue;
     ProtocolPorts ip{std::get<std::vector<int>>(protocols),
                      std::move(std::get<std::vector<tailcfg::PortRange>>(ports))};
     if (std::string why = ports_problem(ip, name); !why.empty()) problem(text.at, std::move(why));

@@ -48,7 +48,8 @@ std::optional<nanoseconds> parse_duration(std::string_view text) {
 
 std::string duration_text(nanoseconds duration) {
   std::string out = duration.count() < 0 ? "-" : "";
-  const auto total = static_cast<uint64_t>(duration.count() < 0 ? -duration.count() : duration.count());
+  const auto total =
+      static_cast<uint64_t>(duration.count() < 0 ? -duration.count() : duration.count());
   const uint64_t seconds = total / 1000000000;
   const uint64_t hours = seconds / 3600;
   const uint64_t minutes = seconds / 60 % 60;
@@ -73,8 +74,8 @@ void Reader::ssh(const Value& value) {
 
 void Reader::ssh_rule(const Value& value) {
   count_rule(value.at);
-  const auto f = fields(value, "an ssh rule",
-                        {"action", "src", "dst", "users", "checkPeriod", "acceptEnv"});
+  const auto f =
+      fields(value, "an ssh rule", {"action", "src", "dst", "users", "checkPeriod", "acceptEnv"});
   if (!value.is(Value::Kind::kObject)) return;
   SshPolicyRule rule;
   rule.at = value.at;
@@ -83,7 +84,8 @@ void Reader::ssh_rule(const Value& value) {
   if (action.empty()) {
     problem(value.at, "action must be specified: \"accept\" or \"check\"");
   } else if (action != "accept" && action != "check") {
-    problem(f[0]->at, quoted(action) + " is not a valid action; there are \"accept\" and \"check\"");
+    problem(f[0]->at,
+            quoted(action) + " is not a valid action; there are \"accept\" and \"check\"");
   }
   rule.check = action == "check";
   rule.sources = aliases(f[1], Side::kSshSource, "src");
@@ -132,8 +134,9 @@ void Reader::ssh_period(const Value* value, SshPolicyRule& rule, Position at) {
   }
   const auto period = parse_duration(text);
   if (!period) {
-    problem(value->at, "checkPeriod " + quoted(text) +
-                           " is no duration; expected something like \"20h\", \"30m\" or \"always\"");
+    problem(value->at,
+            "checkPeriod " + quoted(text) +
+                " is no duration; expected something like \"20h\", \"30m\" or \"always\"");
     return;
   }
   if (*period < nanoseconds{0}) {
@@ -154,9 +157,8 @@ void Reader::ssh_combination(const SshPolicyRule& rule) {
       any_of([](const Alias& a) { return a.is(Kind::kTag) || a.is(Kind::kTagged); });
   for (const Alias& dst : rule.destinations) {
     if (dst.is(Kind::kUser)) {
-      const bool others = any_of([&](const Alias& a) {
-        return !a.is(Kind::kUser) || a.text != dst.text;
-      });
+      const bool others =
+          any_of([&](const Alias& a) { return !a.is(Kind::kUser) || a.text != dst.text; });
       if (tagged) {
         problem(dst.at, "tags in SSH source cannot access user-owned devices (" + dst.text + ")");
       } else if (others || rule.sources.empty()) {
@@ -165,9 +167,10 @@ void Reader::ssh_combination(const SshPolicyRule& rule) {
       }
     }
     if (tagged && dst.is(Kind::kSelf)) {
-      problem(dst.at,
-              "autogroup:self destination requires source to contain only users or groups, not tags "
-              "or autogroup:tagged");
+      problem(
+          dst.at,
+          "autogroup:self destination requires source to contain only users or groups, not tags "
+          "or autogroup:tagged");
     }
     if (tagged && (dst.is(Kind::kMember) || dst.is(Kind::kRole))) {
       problem(dst.at, "tags in SSH source cannot access " + dst.text + " (user-owned devices)");

@@ -10,13 +10,13 @@ namespace es::policy {
 
 // Where an alias stands; what is allowed there differs.
 enum class Side : uint8_t {
-  kSource,          // of acls and grants
+  kSource,  // of acls and grants
   kDestination,
   kSshSource,
   kSshDestination,
-  kTarget,          // of nodeAttrs
-  kOwner,           // of a tag
-  kApprover         // of a route
+  kTarget,   // of nodeAttrs
+  kOwner,    // of a tag
+  kApprover  // of a route
 };
 
 class Reader {

@@ -25,8 +25,8 @@ struct User {
 };
 
 struct Node {
-  NodeId id = 0;                 // smaller ids are preferred as primary routers: older nodes
-  std::optional<UserId> user;    // of no meaning to rules if the node has tags
+  NodeId id = 0;                  // smaller ids are preferred as primary routers: older nodes
+  std::optional<UserId> user;     // of no meaning to rules if the node has tags
   std::vector<std::string> tags;  // with the prefix tag:
   std::vector<Address> addresses;
   std::vector<Prefix> routes;  // announced and approved; /0 makes it an exit node

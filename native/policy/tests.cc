@@ -37,9 +37,7 @@ class TestRunner {
   }
 
  private:
-  void fail(const std::string& text) {
-    problems_.add(at_, std::string(kFailed) + where_ + text);
-  }
+  void fail(const std::string& text) { problems_.add(at_, std::string(kFailed) + where_ + text); }
 
   bool work(size_t steps) {
     steps_ += steps;
@@ -159,9 +157,9 @@ class TestRunner {
     if (!resolve(host, alias, why)) return fail("dst " + why);
     const Target t = target(alias);
     const auto& ranges = t.ranges.ranges();
-    if (alias.is(Kind::kInternet) || alias.is(Kind::kSelf) ||
-        host.find('/') != std::string::npos ||
-        std::any_of(ranges.begin(), ranges.end(), [](const Range& r) { return r.first != r.last; })) {
+    if (alias.is(Kind::kInternet) || alias.is(Kind::kSelf) || host.find('/') != std::string::npos ||
+        std::any_of(ranges.begin(), ranges.end(),
+                    [](const Range& r) { return r.first != r.last; })) {
       return fail(quoted(dst) + ": a test's destination is a host, not a set of addresses");
     }
     const auto destinations = samples(t);
@@ -250,7 +248,8 @@ class TestRunner {
     const Target t = target(known);
     const auto& ranges = t.ranges.ranges();
     if (known.is(Kind::kInternet) || known.is(Kind::kDangerAll) || known.is(Kind::kAny) ||
-        std::any_of(ranges.begin(), ranges.end(), [](const Range& r) { return r.first != r.last; })) {
+        std::any_of(ranges.begin(), ranges.end(),
+                    [](const Range& r) { return r.first != r.last; })) {
       return refuse("disallowed element");
     }
     // Its colons make it look like host:port, which an SSH test does not have.

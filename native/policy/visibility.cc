@@ -11,7 +11,7 @@ namespace {
 
 // What rules say about one viewer's way to subnet routes, as sets of route numbers.
 struct Reach {
-  Bits forward;  // it may send there, by rules without via
+  Bits forward;   // it may send there, by rules without via
   Bits backward;  // may send to it, so that answers must find the way back
   bool all_forward = false;
   bool all_backward = false;
@@ -88,6 +88,22 @@ bool PolicyIndex::visible(NodeId a, NodeId b) const {
     return (s.receives(rule, x) && s.sends(rule, y)) || (s.receives(rule, y) && s.sends(rule, x)) ||
            (rule.self && same_user && (src.own.test(x) || src.own.test(y)));
   });
+}
+
+std::vector<Address> PolicyIndex::addresses_seen_by(NodeId viewer, NodeId peer) const {
+  const IndexState& s = *state_;
+  Slot from = 0;
+  Slot to = 0;
+  const NodeEntry* node = s.find(peer, to);
+  if (node == nullptr || s.find(viewer, from) == nullptr) return {};
+  const bool v6_only = std::any_of(
+      s.ipv4_disabled.begin(), s.ipv4_disabled.end(),
+      [&](uint32_t set) { return s.sets[set].own.test(from) || s.sets[set].own.test(to); });
+  std::vector<Address> out;
+  for (const Address& a : node->node.addresses) {
+    if (a.v6 || !v6_only) out.push_back(a);
+  }
+  return out;
 }
 
 namespace {
