@@ -27,8 +27,8 @@ struct Wrong {
   std::string text;
 };
 
-// At most one subcommand: else CLI11 takes an argument that is called like a sibling, such as a user
-// named "list", for a second command.
+// At most one subcommand: else CLI11 takes an argument that is called like a sibling, such as a
+// user named "list", for a second command.
 void one_command(CLI::App& app) { app.require_subcommand(0, 1); }
 
 CLI::App* add(CLI::App& parent, Invocation& in, Command command, std::string name,

@@ -2,7 +2,7 @@
 //
 // compile prints one JSON object for every node: packet filter, SSH rules, attributes, peers with
 // the routes that the node sees; or {"accepted": false, "error": ...} and exit status 1. check
-// prints every problem with its place, or nothing.
+// prints every problem with its place, or that there is none.
 #pragma once
 
 #include <string>
@@ -14,8 +14,8 @@ struct PolicyFiles {
   std::string topology;  // JSON: {"tailnet", "users": [...], "nodes": {name: {...}}}; may be empty
 };
 
-// Both return an exit status (see app.h) and write to standard output and error.
-int policy_compile(const PolicyFiles& files);
-int policy_check(const PolicyFiles& files);
+// Both return an exit status (see app.h) and append what they say to `out` and `err`.
+int policy_compile(const PolicyFiles& files, std::string& out, std::string& err);
+int policy_check(const PolicyFiles& files, std::string& out, std::string& err);
 
 }  // namespace es::cli
