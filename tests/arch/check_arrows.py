@@ -27,6 +27,8 @@ ALLOWED = {
     # Its driver takes over net's upgraded streams; its state knows no stream.
     "native/derp": COMMON | {"native/net"},
     "native/stun": COMMON,
+    # Joins three rooms that do not know each other into one control connection.
+    "native/ts2021": COMMON | {"native/net", "native/noise", "native/h2"},
     "native/tailcfg": COMMON,
     "native/telemetry": COMMON,
     "native/store": COMMON,

@@ -1,78 +1,19 @@
 #include "native/derp/hub.h"
 
-#include "native/net/byte_stream.h"
 #include "tests/unit/native/derp/relay_world.h"
+#include "tests/unit/native/fake_stream.h"
 
 #include <catch2/catch.hpp>
 
-#include <deque>
-
 namespace es::derp {
 
+using es::test::FakeStream;
+using es::test::Loop;
+using es::test::Wire;
 using test::Buffer;
 using test::SimClient;
 
 namespace {
-
-// One strand for all streams: tasks run when the test says so, never inside a call.
-struct Loop {
-  std::deque<std::function<void()>> tasks;
-  void run() {
-    while (!tasks.empty()) {
-      auto task = std::move(tasks.front());
-      tasks.pop_front();
-      task();
-    }
-  }
-};
-
-// The far end of a stream, as the test sees it; outlives the stream.
-struct Wire {
-  Buffer to_server;
-  Buffer to_client;
-  bool client_closed = false;
-  bool destroyed = false;
-  bool blocked = false;  // writes do not complete
-  MutableBytes read_into;
-  net::ByteStream::ReadDone read_done;
-  Bytes writing;
-  net::ByteStream::WriteDone write_done;
-  std::function<void()> on_stop;
-  Millis write_timeout{0};
-};
-
-class FakeStream : public net::ByteStream {
- public:
-  FakeStream(Loop& loop, std::shared_ptr<Wire> wire) : loop_(loop), wire_(std::move(wire)) {}
-  ~FakeStream() override {
-    wire_->destroyed = true;
-    wire_->read_done = nullptr;
-    wire_->write_done = nullptr;
-    wire_->on_stop = nullptr;
-  }
-  void read_some(MutableBytes into, ReadDone done) override {
-    REQUIRE_FALSE(wire_->read_done);
-    wire_->read_into = into;
-    wire_->read_done = std::move(done);
-  }
-  void write(Bytes bytes, WriteDone done) override {
-    REQUIRE_FALSE(wire_->write_done);
-    wire_->writing = bytes;
-    wire_->write_done = std::move(done);
-  }
-  void post(std::function<void()> task) override {
-    loop_.tasks.push_back([wire = wire_, task = std::move(task)] {
-      if (!wire->destroyed) task();
-    });
-  }
-  void set_timeouts(Millis, Millis write) override { wire_->write_timeout = write; }
-  void on_server_stop(std::function<void()> task) override { wire_->on_stop = std::move(task); }
-  void close() override { wire_->client_closed = true; }
-
- private:
-  Loop& loop_;
-  std::shared_ptr<Wire> wire_;
-};
 
 struct Fixture {
   explicit Fixture(HubConfig config = {}) {

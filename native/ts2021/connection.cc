@@ -1,0 +1,170 @@
+#include "native/ts2021/connection.h"
+
+#include "native/net/byte_stream.h"
+#include "native/noise/early_payload.h"
+
+#include <utility>
+
+namespace es::ts2021 {
+
+namespace {
+
+constexpr size_t kReadLen = 4U << 10U;      // a full record
+constexpr size_t kWriteBatch = 64U << 10U;  // plaintext sealed at once
+constexpr size_t kKeptCapacity = 16U << 10U;
+
+// Writes one frame, then lets go of the stream. Owns both until the write is through.
+void send_and_close(std::unique_ptr<net::ByteStream> stream, std::vector<uint8_t> frame) {
+  struct Farewell {
+    std::vector<uint8_t> frame;
+    std::unique_ptr<net::ByteStream> stream;
+  };
+  auto farewell = std::make_shared<Farewell>(Farewell{std::move(frame), std::move(stream)});
+  net::ByteStream& s = *farewell->stream;
+  s.write(farewell->frame, [farewell](const Status&) {
+    // Posted: the stream must not die in its own callback's frame.
+    farewell->stream->post([farewell] { farewell->stream->close(); });
+  });
+}
+
+void trim(std::vector<uint8_t>& buffer) {
+  buffer.clear();
+  if (buffer.capacity() > kKeptCapacity) buffer.shrink_to_fit();
+}
+
+}  // namespace
+
+Status Connection::serve(std::unique_ptr<net::ByteStream> stream, const Keys& keys,
+                         Bytes initiation, const Options& options) {
+  if (!stream) return reconnect("the connection has ended");
+  stream->set_timeouts(options.preface_timeout, options.write_timeout);
+  const auto accepted = noise::respond(keys.static_private, keys.ephemeral_private, initiation);
+  if (!accepted.ok()) {
+    if (accepted.error().reply == noise::HandshakeError::Reply::kErrorFrame) {
+      std::vector<uint8_t> frame;
+      noise::append_error_frame(accepted.error().error.what, frame);
+      send_and_close(std::move(stream), std::move(frame));
+    }
+    return accepted.error().error;
+  }
+  const std::shared_ptr<Connection> self(
+      new Connection(std::move(stream), accepted->session, options));
+  return self->start(accepted->response, keys.challenge_public);
+}
+
+Connection::Connection(std::unique_ptr<net::ByteStream> stream, const noise::Session& session,
+                       const Options& options)
+    : session_(session), options_(options), input_(kReadLen), stream_(std::move(stream)) {}
+
+Connection::~Connection() = default;
+
+Status Connection::start(Bytes response, const std::optional<noise::Key>& challenge_public) {
+  ES_TRY(noise::RecordSender sender, noise::RecordSender::create(session_.send_key));
+  ES_TRY(noise::RecordReceiver receiver, noise::RecordReceiver::create(session_.receive_key));
+  sender_.emplace(std::move(sender));
+  receiver_.emplace(std::move(receiver));
+  wipe(session_.send_key);
+  wipe(session_.receive_key);
+  handler_ = options_.make_handler(shared_from_this());
+  ES_TRY(h2::ServerSession http, h2::ServerSession::create(options_.limits, *handler_));
+  http_.emplace(std::move(http));
+
+  output_.assign(response.begin(), response.end());
+  if (challenge_public) {
+    std::vector<uint8_t> payload;
+    noise::append_early_payload(*challenge_public, payload);
+    ES_CHECK(sender_->seal(payload, output_));
+  }
+  stream_->on_server_stop([self = weak_from_this()] {
+    if (const auto connection = self.lock()) connection->shutdown();
+  });
+  pump();
+  read();
+  return {};
+}
+
+void Connection::post(std::function<void()> task) {
+  stream_->post([self = weak_from_this(), task = std::move(task)] {
+    const auto connection = self.lock();
+    if (connection && !connection->ended_) task();
+  });
+}
+
+void Connection::flush() {
+  if (!in_event_) pump();
+}
+
+void Connection::shutdown() {
+  if (ended_) return;
+  http_->shutdown();
+  flush();
+}
+
+void Connection::close() {
+  if (in_event_) {
+    closing_ = true;
+  } else {
+    end();
+  }
+}
+
+// The pending read holds the connection; when it ends without another, the connection dies.
+void Connection::read() {
+  stream_->read_some(input_,
+                     [self = shared_from_this()](Result<size_t> len) { self->on_read(len); });
+}
+
+void Connection::on_read(const Result<size_t>& len) {
+  if (ended_) return;
+  if (!len.ok() || *len == 0) return end();
+  plain_in_.clear();
+  const Status opened = receiver_->open(Bytes(input_).first(*len), plain_in_);
+  if (!greeted_ && !plain_in_.empty()) {
+    // From here the client may be silent for as long as it likes.
+    greeted_ = true;
+    stream_->set_timeouts(Millis(0), options_.write_timeout);
+  }
+  in_event_ = true;
+  const Status received = http_->receive(plain_in_, options_.clock());
+  in_event_ = false;
+  if (closing_) return end();
+  // What does not authenticate gets no answer; HTTP/2 errors have a GOAWAY to flush.
+  if (!opened.ok()) return end();
+  broken_ = !received.ok();
+  pump();
+  if (!broken_ && !ended_) read();
+}
+
+void Connection::pump() {
+  if (writing_ || ended_) return;
+  plain_out_.clear();
+  in_event_ = true;  // on_writable() and on_closed() may answer from inside take_output()
+  http_->take_output(kWriteBatch, plain_out_);
+  in_event_ = false;
+  if (closing_) return end();
+  if (!sender_->seal(plain_out_, output_).ok()) return end();
+  trim(plain_out_);
+  if (output_.empty()) {
+    if (broken_ || http_->wants_close()) end();
+    return;
+  }
+  writing_ = true;
+  stream_->write(output_,
+                 [self = shared_from_this()](const Status& status) { self->on_written(status); });
+}
+
+void Connection::on_written(const Status& status) {
+  writing_ = false;
+  if (ended_) return;
+  if (!status.ok()) return end();
+  trim(output_);
+  pump();
+}
+
+void Connection::end() {
+  if (std::exchange(ended_, true)) return;
+  http_->abort();
+  stream_->close();
+}
+
+}  // namespace es::ts2021
