@@ -69,7 +69,8 @@ void add_edge_and_limits(Keys& keys, Config& c) {
         .target = &l.connections.per_address,
         .low = 1,
         .high = 1'000'000},
-       {.name = "limits.header_bytes", .target = &l.header_bytes, .low = 1024, .high = kMebibyte},
+       // The gate looks at 32 KiB of fields at most.
+       {.name = "limits.header_bytes", .target = &l.header_bytes, .low = 1024, .high = 32 * 1024},
        {.name = "limits.body_bytes", .target = &l.body_bytes, .low = 1024, .high = 256 * kMebibyte},
        {.name = "limits.header_timeout",
         .target = &l.header_timeout,
