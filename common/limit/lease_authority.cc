@@ -94,6 +94,7 @@ Result<LeaseAuthority> LeaseAuthority::load(const Limit& limit, const LeaseTerms
   for (size_t i = 0; i < num_uses; ++i) {
     const Use use{*in.u64be(), *in.u32be()};
     if (use.at > latest || use.num == 0 || use.num > kMaxPermits) return kBad;
+    if (i > 0 && use.at < authority.uses_[i - 1].at) return kBad;
     authority.uses_[i] = use;
   }
   authority.num_leases_ = num_leases;
@@ -119,26 +120,21 @@ void LeaseAuthority::drop_expired(uint64_t now) {
   num_leases_ = static_cast<size_t>(leases_end - leases_.begin());
 }
 
+// Keeps the uses in the order of their times.
 void LeaseAuthority::add_use(uint64_t at, uint32_t num) {
   if (num_uses_ == kMaxUses) {
-    // Two neighbours in time become one at the later of them: counted longer, never shorter.
-    // By insertion: they come nearly in order, and std::sort is 2 KB of WebAssembly.
-    const auto begin = uses_.begin();
-    for (size_t i = 1; i < num_uses_; ++i) {
-      for (size_t j = i; j > 0 && uses_[j].at < uses_[j - 1].at; --j) {
-        std::swap(uses_[j], uses_[j - 1]);
-      }
-    }
+    // The two nearest neighbours become one at the later of them: counted longer, never shorter.
     size_t closest = 1;
     for (size_t i = 2; i < num_uses_; ++i) {
       if (uses_[i].at - uses_[i - 1].at < uses_[closest].at - uses_[closest - 1].at) closest = i;
     }
     uses_[closest].num += uses_[closest - 1].num;
-    std::copy(begin + static_cast<std::ptrdiff_t>(closest), uses_.end(),
-              begin + static_cast<std::ptrdiff_t>(closest - 1));
+    for (size_t i = closest; i < num_uses_; ++i) uses_[i - 1] = uses_[i];
     --num_uses_;
   }
-  uses_[num_uses_++] = {at, num};
+  size_t i = num_uses_++;
+  for (; i > 0 && uses_[i - 1].at > at; --i) uses_[i] = uses_[i - 1];
+  uses_[i] = {at, num};
 }
 
 void LeaseAuthority::add_lease(const Lease& lease) {
