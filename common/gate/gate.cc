@@ -11,6 +11,13 @@ namespace {
 
 using http::Refusal;
 
+// WebAssembly is the edge's alone: what only the origin does is not in its module.
+#ifdef __wasm__
+constexpr bool is_edge(const Config&) { return true; }
+#else
+bool is_edge(const Config& config) { return config.role == Role::kEdge; }
+#endif
+
 bool refuse_with(Decision& decision, Refusal refusal) {
   decision.verdict = Verdict::kRefuse;
   decision.refusal = refusal;
@@ -57,7 +64,7 @@ std::string_view verdict_name(Verdict verdict) {
 
 Result<Gate> Gate::create(const Config& config, const Parts& parts) {
   if (parts.key_check.check == nullptr) return bug("the gate needs a key check");
-  if (config.role == Role::kEdge && parts.signature_key == nullptr) {
+  if (is_edge(config) && parts.signature_key == nullptr) {
     return bug("the edge needs a signature key");
   }
   // One seed serves all tables: they are separate memories, and nobody outside sees a hash.
@@ -103,7 +110,7 @@ Refusal Gate::validate(const Request& request, Decision& decision) const {
   }
   decision.route = http::route_of(http::path_of(request.target));
   if (!http::is_valid_host(request.host)) return Refusal::kBadHost;
-  if (config_.role == Role::kEdge && decision.route == http::Route::kControl &&
+  if (is_edge(config_) && decision.route == http::Route::kControl &&
       *method == http::Method::kPost) {
     return Refusal::kDirectPathOnly;
   }
@@ -112,7 +119,7 @@ Refusal Gate::validate(const Request& request, Decision& decision) const {
 
 void Gate::identify(const Request& request, WallTime now, Decision& decision) const {
   std::optional<IpAddress> address = parse_ip_address(request.peer);
-  if (config_.role == Role::kOrigin) {
+  if (!is_edge(config_)) {
     if (parts_.signature_key != nullptr) {
       const token::SignatureCheck check =
           token::verify_signature(*parts_.signature_key, {request.method, request.target},
@@ -153,7 +160,7 @@ bool Gate::authenticate(const Request& request, WallTime now, Decision& decision
   if (const Result<std::string_view> token = token::bearer_token(request.authorization)) {
     decision.key = parts_.key_check.check(parts_.key_check.context, *token, now);
   }
-  const bool enough = decision.route == http::Route::kEdgeStatus && config_.role == Role::kEdge
+  const bool enough = decision.route == http::Route::kEdgeStatus && is_edge(config_)
                           ? decision.key == KeyVerdict::kOperator
                           : decision.key != KeyVerdict::kInvalid;
   if (enough) return true;
@@ -188,7 +195,7 @@ bool Gate::look_at_fields(const Request& request, Decision& decision) const {
   decision.forward_mask = facts.forward_mask;
   decision.body = facts.has_body ? Decision::Body::kPresent : Decision::Body::kNone;
 
-  const bool edge = config_.role == Role::kEdge;
+  const bool edge = is_edge(config_);
   const bool takes_websockets =
       http::policy_of(decision.route).websocket == http::RoutePolicy::WebSocket::kAllowed;
   decision.verdict = Verdict::kForward;
