@@ -33,7 +33,7 @@ constexpr size_t kRequestMemory = 3 << 20;
 constexpr size_t kFailureMemory = 1 << 20;
 constexpr size_t kLeaseMemory = 2 << 20;
 // Refusals in one second beyond this many are terse.
-constexpr uint32_t kFullRefusals = 50;
+constexpr uint32_t kFullRefusals = 100;
 constexpr size_t kMaxFields = http::Limits{}.max_fields;
 // Beyond the refusals, the verdicts that the log knows.
 constexpr uint8_t kWebSocketVerdict = http::kNumRefusals;

@@ -81,8 +81,6 @@ void write_refusals(const Settings& settings, ByteWriter& out) {
   // RFC 9110 section 11.6.1; nothing in it says which part of the credentials was wrong.
   line(out, {"refused", index(Refusal::kUnauthorized).view(), "www-authenticate",
              "Bearer realm=\"edgescale\""});
-  // RFC 9110 section 15.5.22: what the client would have to speak.
-  line(out, {"refused", index(Refusal::kDirectPathOnly).view(), "upgrade", "websocket"});
   write_policy(Refusal::kTooManyRequests, settings.requests, out);
   write_policy(Refusal::kTooManyFailures, settings.auth_failures, out);
   // Without a body there is nothing that a browser could render or run: fewer fields do.

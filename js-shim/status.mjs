@@ -3,7 +3,7 @@ import { counters } from "./counters.mjs";
 import { checkLimiter } from "./leases.mjs";
 import { askOrigin } from "./origin.mjs";
 
-const CHECK_MS = 5000;
+const CHECK_MS = 2000;
 
 async function timed(work) {
   const began = Date.now();

@@ -43,6 +43,8 @@ export default function () { return { writeDataPoint(point) { n += point.blobs.l
  * @property {Record<string, string>} [inline] module name -> its text, replacing or adding
  * @property {Record<string, string>} [text] text bindings: vars and secrets
  * @property {boolean} [limiter] bind LIMITER to the class RateLimiter
+ * @property {string} [limiterOf] bind LIMITER to that class of another service instead
+ * @property {string} [outbound] service that answers global fetch(), instead of the network
  * @property {"printing" | "silent" | "none"} [analytics]
  * @property {Record<string, string>} [services] binding -> name of another service
  */
@@ -64,10 +66,14 @@ function workerConfig(name, spec, dir) {
     ([key, value]) => `(name = ${quoted(key)}, text = ${quoted(value)})`);
   for (const [key, service] of Object.entries(spec.services ?? {}))
     bindings.push(`(name = ${quoted(key)}, service = ${quoted(service)})`);
-  if (spec.limiter) bindings.push(`(name = "LIMITER", durableObjectNamespace = "RateLimiter")`);
+  const own = spec.limiter && !spec.limiterOf;
+  if (own) bindings.push(`(name = "LIMITER", durableObjectNamespace = "RateLimiter")`);
+  if (spec.limiterOf)
+    bindings.push(`(name = "LIMITER", durableObjectNamespace =
+      (className = "RateLimiter", serviceName = ${quoted(spec.limiterOf)}))`);
   if (spec.analytics && spec.analytics !== "none")
     bindings.push(`(name = "ANALYTICS", wrapped = (moduleName = "test:${spec.analytics}"))`);
-  const objects = spec.limiter
+  const objects = own
     ? `durableObjectNamespaces = [(className = "RateLimiter", uniqueKey = "es-${name}", enableSql = true)],
     durableObjectStorage = (inMemory = void),`
     : "";
@@ -76,6 +82,7 @@ function workerConfig(name, spec, dir) {
     compatibilityDate = ${quoted(spec.compatibilityDate ?? COMPATIBILITY_DATE)},
     compatibilityFlags = ["no_nodejs_compat", "no_nodejs_compat_v2"],
     ${objects}
+    ${spec.outbound ? `globalOutbound = ${quoted(spec.outbound)},` : ""}
     bindings = [${bindings.join(",\n      ")}]))`;
 }
 
