@@ -5,8 +5,9 @@ import { createHash, randomBytes } from "node:crypto";
 
 const SUB_PROTOCOL = "edgescale-echo";
 const TIMEOUT_MS = 10_000;
-// Around 7-bit, 16-bit and 64-bit payload lengths, and one of many TCP segments.
-const SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 1_000_000];
+// Around 7-bit, 16-bit and 64-bit payload lengths (the origin takes no message over 64 KiB), and
+// enough of them to fill buffers.
+const SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, ...Array(32).fill(50_000)];
 
 const url = new URL("ws", process.argv[2].replace(/\/*$/, "/"));
 url.protocol = url.protocol === "https:" ? "wss:" : "ws:";

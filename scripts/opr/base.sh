@@ -137,26 +137,42 @@ launch() {
   printf '%s %s\n' "$pid" "$(start_time_of "$pid" || echo 0)" >"$run_dir/$name.pid"
 }
 
-# halt NAME: ends a process that launch started, with everything in its session: first politely.
+# halt NAME: ends a process that launch started, with everything in its process group: first
+# politely. Fails when there was nothing to end.
 halt() {
-  local name=$1 pid i
-  if ! pid=$(running_pid "$name"); then
+  local name=$1 pid rest i
+  if pid=$(running_pid "$name"); then
+    kill -TERM "$pid" 2>/dev/null || true
+    for ((i = 0; i < 100; i++)); do
+      running_pid "$name" >/dev/null || break
+      sleep 0.1
+    done
+    if running_pid "$name" >/dev/null; then
+      warn "$name did not stop within 10 s; ending it"
+      kill -KILL "$pid" 2>/dev/null || true
+    fi
+    end_group "$pid"
+  elif [ -f "$run_dir/$name.pid" ] && read -r pid rest <"$run_dir/$name.pid" &&
+    ! start_time_of "$pid" >/dev/null && kill -0 -- "-$pid" 2>/dev/null; then
+    # The leader is dead and its workerd lives on. The group is still ours: the kernel gives no
+    # process a number that is a group's.
+    end_group "$pid"
+  else
     rm -f "$run_dir/$name.pid"
     return 1
   fi
-  kill -TERM "$pid" 2>/dev/null || true
-  for ((i = 0; i < 100; i++)); do
-    running_pid "$name" >/dev/null || break
+  rm -f "$run_dir/$name.pid"
+}
+
+# end_group NUMBER: 3 seconds to end by itself, then none.
+end_group() {
+  local i signal=TERM
+  for ((i = 0; i < 40; i++)); do
+    kill -0 -- "-$1" 2>/dev/null || return 0
+    [ "$i" -lt 30 ] || signal=KILL
+    kill "-$signal" -- "-$1" 2>/dev/null || true
     sleep 0.1
   done
-  if running_pid "$name" >/dev/null; then
-    warn "$name did not stop within 10 s; ending it"
-    kill -KILL "$pid" 2>/dev/null || true
-  fi
-  # What the leader left behind in its process group (wrangler's workerd).
-  kill -TERM -- "-$pid" 2>/dev/null && sleep 0.3
-  kill -KILL -- "-$pid" 2>/dev/null || true
-  rm -f "$run_dir/$name.pid"
 }
 
 port_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }

@@ -35,6 +35,7 @@ ask() {
   local url=$1 folder begun
   shift
   folder=$(mktemp -d)
+  touch "$folder/headers" "$folder/body"
   begun=$(now_ms)
   answer_code=$(probe -m 10 -D "$folder/headers" -o "$folder/body" -w '%{http_code}' "$@" -- \
     "$url") || answer_code=000

@@ -189,9 +189,15 @@ cmd_start() {
     return 0
   fi
   # Before the long work, not after it.
-  running_pid origin >/dev/null || need_port origin "$origin_port" OPR_ORIGIN_PORT
-  running_pid origin >/dev/null || need_port "origin's metrics" "$metrics_port" OPR_METRICS_PORT
-  running_pid edge >/dev/null || need_port Worker "$edge_port" OPR_EDGE_PORT
+  if ! running_pid origin >/dev/null; then
+    halt origin || true
+    need_port origin "$origin_port" OPR_ORIGIN_PORT
+    need_port "origin's metrics" "$metrics_port" OPR_METRICS_PORT
+  fi
+  if ! running_pid edge >/dev/null; then
+    halt edge || true
+    need_port Worker "$edge_port" OPR_EDGE_PORT
+  fi
   if [ ! -x "$edgescale" ] || [ ! -f "$edge_module" ] || [ ! -d node_modules ]; then
     say "First start: this installs what is missing and builds; expect some minutes."
   fi
@@ -220,10 +226,10 @@ print_next() {
   Origin    $origin_url         the control server behind it
   Metrics   $metrics_url/metrics
   API key   $(secret HEADSCALE_API_KEY)
-            (kept in $secrets)
+            kept in $secrets
 
 Next:
-  curl -H "Authorization: Bearer \$KEY" $edge_url/api/v1/user
+  curl -H "Authorization: Bearer $(secret HEADSCALE_API_KEY)" $edge_url/api/v1/user
   ${prefix}./opr node:register   make a key for a machine and print its \`tailscale up\` line
   ${prefix}./opr health:full     check every part
   ${prefix}./opr logs -f         follow both logs

@@ -40,6 +40,13 @@ test("a stray command names the nearest one and ends with 2", async () => {
   assert.doesNotMatch(far.out, /Did you mean/);
 });
 
+test("every test that the threat model names exists", async () => {
+  const text = await readFile(path.join(root, "docs/security.md"), "utf8");
+  const named = new Set(text.match(/tests\/[\w./-]+\.(?:cc|mjs)/g));
+  assert.ok(named.size > 15);
+  for (const file of named) await stat(path.join(root, file));
+});
+
 test("every command of the seed guide is known", async () => {
   const { out } = await run(opr, ["help"]);
   const guide = ["cf:deploy", "cf:access", "health:full", "derp:status", "node:register", "start"];
