@@ -97,7 +97,12 @@ class FilterBuilder {
     const auto append = [&](const std::string& text) {
       for (const tailcfg::PortRange& ports : ip.ports) list.push_back({text, ports});
     };
-    if (selector.alias.is(Kind::kAny)) return append("*");
+    if (selector.alias.is(Kind::kAny)) {
+      if (!rule.steered) return append("*");
+      for (const uint32_t number : node_.routes) append(s_.routes[number].prefix.text());
+      if (node_.exit) append_internet(append);
+      return;
+    }
     if (selector.identity) {
       // A via rule leads to what lies behind the router, never to nodes.
       if (rule.steered || !selector.own.test(slot_)) return;
@@ -112,9 +117,16 @@ class FilterBuilder {
       const bool exit =
           node_.exit && (rule.steered ? selector.alias.is(Kind::kInternet) : is_public(range));
       if (!own && !exit && !s_.routes_overlap(node_, range)) continue;
-      // The internet's ranges are written first-last even where a prefix would do.
       append(selector.alias.is(Kind::kInternet) ? range.first.text() + "-" + range.last.text()
                                                 : range_text(range));
+    }
+  }
+
+  // Its ranges are written first-last even where a prefix would do.
+  template <class F>
+  static void append_internet(const F& append) {
+    for (const Range& r : internet_addresses().ranges()) {
+      append(r.first.text() + "-" + r.last.text());
     }
   }
 

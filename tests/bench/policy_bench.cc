@@ -1,0 +1,168 @@
+// What a policy costs at 1,000, 3,000 and 10,000 nodes: compiling it, one node joining, one node's
+// answers, memory. Groups and rules grow with the nodes (500 and 2,000 at 10,000). Fails if a bound
+// is broken, if the cost grows faster than n log n, or if an answer is wrong.
+#include "native/policy/index.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <vector>
+
+using namespace es::policy;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+template <class F>
+double seconds(F&& f) {
+  const auto start = Clock::now();
+  f();
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+struct Shape {
+  size_t nodes;
+  size_t users() const { return nodes / 3; }
+  size_t groups() const { return nodes / 20; }
+  size_t rules() const { return nodes / 5; }
+  size_t tags() const { return std::max<size_t>(nodes / 50, 10); }
+};
+
+std::string number(size_t n) { return std::to_string(n); }
+
+// A company's policy: teams reach their services, everybody reaches a few, some rules name
+// addresses, a few routers serve subnets, one rule is for one's own devices.
+std::string policy_text(const Shape& shape, std::mt19937_64& random) {
+  const auto below = [&](size_t n) { return static_cast<size_t>(random() % n); };
+  const auto tag = [&] { return "tag:t" + number(below(shape.tags())); };
+  const auto group = [&] { return "group:g" + number(below(shape.groups())); };
+  std::string text = "{\"groups\": {";
+  for (size_t g = 0; g < shape.groups(); ++g) {
+    text += "\"group:g" + number(g) + "\": [";
+    for (size_t i = 0; i < 30; ++i) text += "\"u" + number(below(shape.users())) + "@x.com\",";
+    text += "],\n";
+  }
+  text += "}, \"tagOwners\": {";
+  for (size_t t = 0; t < shape.tags(); ++t) text += "\"tag:t" + number(t) + "\": [],";
+  text += "},\n\"acls\": [";
+  for (size_t r = 1; r < shape.rules(); ++r) {
+    std::string src = group();
+    std::string dst = tag();
+    if (r % 20 == 0) src = "10." + number(below(200)) + "." + number(below(200)) + ".0/24";
+    if (r % 15 == 0) dst = "10." + number(below(200)) + ".0.0/16";
+    if (r % 400 == 0) src = "autogroup:member";
+    if (r % 30 == 0) src = tag();
+    text += R"({"action": "accept", "src": [")" + src + "\", \"" + group() + R"("], "dst": [")" +
+            dst + ":" + number(1 + below(60000)) + "\"]},\n";
+  }
+  return text +
+         R"({"action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self:*"]}]})";
+}
+
+Node make_node(const Shape& shape, size_t i, std::mt19937_64& random) {
+  Node n;
+  n.id = i + 1;
+  n.addresses = {Address::v4(0x64400000 + static_cast<uint32_t>(i) + 1),
+                 {true, 0xfd7a115ca1e00000, i + 1}};
+  if (i % 4 == 0) {
+    n.tags.push_back("tag:t" + number(random() % shape.tags()));
+  } else {
+    n.user = random() % shape.users();
+  }
+  if (i % 50 == 0) n.routes.push_back(*Prefix::parse("10." + number(i / 50) + ".0.0/16"));
+  return n;
+}
+
+bool broken = false;
+
+void bound(const char* what, double value, double most, const char* unit) {
+  const bool good = value <= most;
+  broken |= !good;
+  std::printf("  %-34s %10.3f %s (at most %.0f)%s\n", what, value, unit, most,
+              good ? "" : "  BROKEN");
+}
+
+double run(size_t num_nodes) {
+  const Shape shape{num_nodes};
+  std::mt19937_64 random(20261122);
+  const std::string text = policy_text(shape, random);
+  std::vector<User> users;
+  for (size_t u = 0; u < shape.users(); ++u) {
+    const std::string name = "u" + number(u);
+    users.push_back({u, name, name + "@x.com", "", Role::kMember});
+  }
+  std::vector<Node> nodes;
+  for (size_t i = 0; i < num_nodes; ++i) nodes.push_back(make_node(shape, i, random));
+  std::printf("%zu nodes, %zu groups, %zu rules, %zu KiB of text\n", num_nodes, shape.groups(),
+              shape.rules(), text.size() / 1024);
+
+  Problems problems;
+  std::shared_ptr<const Policy> policy;
+  const double read = seconds([&] { policy = read_policy(text, {}, problems); });
+  if (policy == nullptr) {
+    std::printf("refused: %s\n", problems.text().c_str());
+    std::exit(1);
+  }
+  std::unique_ptr<PolicyIndex> index;
+  const double compile =
+      seconds([&] { index = std::make_unique<PolicyIndex>(policy, users, nodes); });
+  bound("read and compile", (read + compile) * 1e3, 1000, "ms");
+
+  // A node joins: it is added and its own visibility is known.
+  constexpr int kJoins = 200;
+  std::vector<double> joins;
+  size_t seen = 0;
+  for (int i = 0; i < kJoins; ++i) {
+    Node joining = make_node(shape, num_nodes + static_cast<size_t>(i), random);
+    const NodeId id = joining.id;
+    joins.push_back(seconds([&] {
+      index->put_node(std::move(joining));
+      seen += index->peers_of(id).size();
+    }));
+  }
+  std::sort(joins.begin(), joins.end());
+  bound("one node joining, median", joins[kJoins / 2] * 1e3, 1, "ms");
+  bound("one node joining, 99th percentile", joins[kJoins * 99 / 100] * 1e3, 1, "ms");
+
+  size_t rules = 0;
+  const double filters = seconds([&] {
+    for (const Node& n : nodes) rules += index->filter_for(n.id).size();
+  });
+  std::printf("  %-34s %10.3f ms (%zu rules a node, %zu peers)\n", "one node's filter",
+              filters / static_cast<double>(num_nodes) * 1e3, rules / num_nodes, seen / kJoins);
+  bound("memory, all source lists rendered", static_cast<double>(index->memory_bytes()) / 1048576,
+        200, "MiB");
+
+  // The answers must be right too: visibility is symmetric and agrees pair by pair.
+  for (int i = 0; i < 200; ++i) {
+    const NodeId a = 1 + random() % num_nodes;
+    const auto peers = index->peers_of(a);
+    const NodeId b = 1 + random() % num_nodes;
+    const bool listed = std::binary_search(peers.begin(), peers.end(), b);
+    if (listed != index->visible(a, b) || index->visible(a, b) != index->visible(b, a)) {
+      std::printf("  WRONG: %llu and %llu\n", static_cast<unsigned long long>(a),
+                  static_cast<unsigned long long>(b));
+      broken = true;
+    }
+  }
+  return read + compile;
+}
+
+}  // namespace
+
+int main() {
+  const double small = run(1000);
+  const double middle = run(3000);
+  const double large = run(10000);
+  const double allowed = 10 * std::log(10000) / std::log(1000);
+  std::printf("cost against 1,000 nodes: 3,000 %.1f, 10,000 %.1f times (n log n: 3.5 and %.1f)\n",
+              middle / small, large / small, allowed);
+  // Caches are left behind on the way; half again is granted for it.
+  if (large / small > 1.5 * allowed) broken = true;
+  return broken ? 1 : 0;
+}

@@ -1,0 +1,216 @@
+#include "native/policy/policy.h"
+#include "native/policy/reader.h"
+
+#include <catch2/catch.hpp>
+
+using es::policy::Problems;
+using es::policy::read_policy;
+using es::policy::ReadOptions;
+
+namespace {
+
+std::string problems_of(std::string_view text, const ReadOptions& options = {}) {
+  Problems problems;
+  const auto policy = read_policy(text, options, problems);
+  CHECK((policy == nullptr) == !problems.empty());
+  return problems.text();
+}
+
+// A policy with names to refer to, and the given sections.
+std::string with(const std::string& sections) {
+  return R"({"groups": {"group:dev": ["a@example.com"]}, "hosts": {"db": "10.0.0.5"},
+"tagOwners": {"tag:web": ["group:dev"]}, "postures": {"posture:new": ["node:tsVersion >= '1.80'"]},
+)" + sections +
+         "}";
+}
+
+}  // namespace
+
+TEST_CASE("a policy may be empty, and its sections null") {
+  CHECK(problems_of("").empty());
+  CHECK(problems_of("// nothing\n{}").empty());
+  CHECK(problems_of(R"({"acls": null, "groups": null})").empty());
+}
+
+TEST_CASE("each mistake is reported with what is wrong") {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"("acl": [])", R"(unknown field: "acl"; a policy may have groups hosts)"},
+      {R"("acls": {})", "acls must be an array, not an object"},
+      {R"("acls": [{"action": "drop", "src": ["*"], "dst": ["*:*"]}])",
+       R"(action="drop" is not supported)"},
+      {R"("acls": [{"action": "accept", "src": ["tag:no"], "dst": ["*:*"]}])",
+       R"(src=tag not found: "tag:no")"},
+      {R"("acls": [{"action": "accept", "src": ["*"], "dst": ["tag:no:22"]}])",
+       R"(tag not found: "tag:no")"},
+      {R"("acls": [{"action": "accept", "src": ["group:no"], "dst": ["*:*"]}])",
+       R"(group not defined in policy: "group:no")"},
+      {R"("acls": [{"action": "accept", "src": ["nohost"], "dst": ["*:*"]}])",
+       R"("nohost": invalid address)"},
+      {R"("acls": [{"action": "accept", "src": ["autogroup:bogus"], "dst": ["*:*"]}])",
+       R"("autogroup:bogus": invalid autogroup)"},
+      {R"("acls": [{"action": "accept", "src": ["autogroup:self"], "dst": ["*:*"]}])",
+       R"("autogroup:self" not valid on the src side of a rule)"},
+      {R"("acls": [{"action": "accept", "src": ["*"], "dst": ["autogroup:danger-all:*"]}])",
+       "cannot use autogroup:danger-all as a dst"},
+      {R"("acls": [{"action": "accept", "src": ["tag:web"], "dst": ["autogroup:self:*"]}])",
+       "autogroup:self can only be used with users, groups, or supported autogroups"},
+      {R"("grants": [{"src": ["*"], "dst": ["autogroup:self"], "ip": ["*"]}])",
+       "autogroup:self can only be used with users, groups, or supported autogroups"},
+      {R"("acls": [{"action": "accept", "src": ["*"], "dst": ["tag:web"]}])",
+       R"(dst="tag:web": port range "web": invalid first integer)"},
+      {R"("acls": [{"action": "accept", "src": ["*"], "dst": ["db"]}])", "ports must follow"},
+      {R"("acls": [{"action": "accept", "src": ["*"], "dst": ["db:0"]}])",
+       "first port must be >0, or use '*' for wildcard"},
+      {R"("acls": [{"action": "accept", "src": ["*"], "dst": ["db:65536"]}])", "out of range"},
+      {R"("acls": [{"action": "accept", "src": ["*"], "dst": ["db:9-8"]}])", "greater than last"},
+      {R"("acls": [{"action": "accept", "src": ["*"], "dst": ["[10.0.0.1]:22"]}])",
+       "square brackets are only valid around IPv6 addresses"},
+      {R"("acls": [{"action": "accept", "proto": "*", "src": ["*"], "dst": ["*:*"]}])",
+       R"(proto name "*" not known)"},
+      {R"("acls": [{"action": "accept", "proto": "06", "src": ["*"], "dst": ["*:*"]}])",
+       "leading 0 not permitted"},
+      {R"("acls": [{"action": "accept", "proto": "256", "src": ["*"], "dst": ["*:*"]}])",
+       "out of range (0-255)"},
+      {R"("acls": [{"action": "accept", "proto": "icmp", "src": ["*"], "dst": ["*:80"]}])",
+       R"(protocol does not support specific ports: "icmp")"},
+      {R"("acls": [{"action": "accept", "srcPosture": ["posture:no"], "src": ["*"], "dst": ["*:*"]}])",
+       R"(posture not found: "posture:no")"},
+      {R"("grants": [{"src": ["*"], "dst": ["*"]}])", "ip and app can not both be empty"},
+      {R"("grants": [{"src": ["*"], "dst": ["*"], "ip": ["icmp"]}])",
+       R"(port range "icmp": invalid first integer)"},
+      {R"("grants": [{"src": ["*"], "dst": ["*"], "ip": ["a:b:c"]}])", "only one colon"},
+      {R"("grants": [{"src": ["*"], "dst": ["0.0.0.0/0"], "ip": ["*"]}])",
+       R"(dst "0.0.0.0/0": to allow all IP addresses, use "*" or "autogroup:internet")"},
+      {R"("grants": [{"src": ["*"], "dst": ["*"], "app": {"tailscale.com/cap/x": [{}]}}])",
+       "capability name must not be in the tailscale.com domain"},
+      {R"("grants": [{"src": ["*"], "dst": ["*"], "app": {"https://a/b": [{}]}}])",
+       "capability name must have the form {domain}/{path}"},
+      {R"("grants": [{"src": ["*"], "dst": ["autogroup:internet"], "app": {"a.com/b": []}}])",
+       "cannot use app grants with autogroup:internet"},
+      {R"("grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"], "via": ["db"]}])",
+       "via can only be a tag"},
+      {R"("grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"], "via": ["tag:no"]}])",
+       R"(tag "tag:no" not found)"},
+      {R"("ssh": [{"src": ["*"], "dst": ["tag:web"], "users": ["root"]}])",
+       "action must be specified"},
+      {R"("ssh": [{"action": "accept", "src": ["tag:web"], "dst": ["tag:web"]}])",
+       "users must be specified"},
+      {R"("ssh": [{"action": "accept", "src": ["tag:web"], "dst": ["a@x"], "users": ["root"]}])",
+       "tags in SSH source cannot access user-owned devices"},
+      {R"("ssh": [{"action": "accept", "src": ["b@x"], "dst": ["a@x"], "users": ["root"]}])",
+       "only that same user"},
+      {R"("ssh": [{"action": "accept", "src": ["a@x"], "dst": ["db"], "users": ["root"]}])",
+       R"(invalid dst "db")"},
+      {R"("ssh": [{"action": "accept", "checkPeriod": "1h", "src": ["a@x"], "dst": ["tag:web"], "users": ["root"]}])",
+       "checkPeriod is only valid with action \"check\""},
+      {R"("ssh": [{"action": "check", "checkPeriod": "168h1s", "src": ["a@x"], "dst": ["tag:web"], "users": ["root"]}])",
+       "checkPeriod 168h0m1s is above the max (168h)"},
+      {R"("ssh": [{"action": "check", "checkPeriod": "soon", "src": ["a@x"], "dst": ["tag:web"], "users": ["root"]}])",
+       "is no duration"},
+      {R"("ssh": [{"action": "accept", "acceptEnv": [""], "src": ["a@x"], "dst": ["tag:web"], "users": ["root"]}])",
+       "acceptEnv values cannot be empty"},
+      {R"("nodeAttrs": [{"target": ["autogroup:self"], "attr": ["x"]}])",
+       "nodeAttrs target does not support this autogroup"},
+      {R"("nodeAttrs": [{"target": ["*"], "ipPool": ["10.0.0.0/8"]}])", "within 100.64.0.0/10"},
+      {R"("nodeAttrs": [{"target": ["*"], "ipPool": ["100.100.0.0/16"]}])", "must not overlap"},
+      {R"("autoApprovers": {"routes": {"10.0.0.0/x": ["tag:web"]}})", "invalid prefix"},
+      {R"("autoApprovers": {"exitNode": ["db"]})", "invalid approver"},
+      {R"("ipsets": {"ipset:a": ["ipset:b"], "ipset:b": ["ipset:a"]})", "in a circle"},
+      {R"("ipsets": {"ipset:a": ["nope"]})", "invalid address"},
+  };
+  for (const auto& [section, expected] : cases) {
+    INFO(section);
+    CHECK_THAT(problems_of(with(section)), Catch::Contains(expected));
+  }
+}
+
+TEST_CASE("names that are malformed are refused where they are defined") {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"groups": {"dev": []}})", "group must start with 'group:'"},
+      {R"({"groups": {"group:a": ["group:b"], "group:b": []}})",
+       "group members cannot be recursive"},
+      {R"({"groups": {"group:a": ["bob"]}})", "username must contain @"},
+      {R"({"hosts": {"a:b": "10.0.0.1"}})", "invalid hostname"},
+      {R"({"hosts": {"a": "10.0.0"}})", "invalid address"},
+      {R"({"tagOwners": {"web": []}})", "tag must start with 'tag:'"},
+      {R"({"tagOwners": {"tag:1": []}})", "tag names must start with a letter, after 'tag:'"},
+      {R"({"tagOwners": {"tag:a": ["tag:b"]}})", "tag not found: \"tag:b\""},
+      {R"({"postures": {"posture:a": ["os == 1"]}})", "expected an attribute"},
+  };
+  for (const auto& [text, expected] : cases) {
+    INFO(text);
+    CHECK_THAT(problems_of(text), Catch::Contains(expected));
+  }
+}
+
+TEST_CASE("every problem is reported, each at its place") {
+  const std::string text = problems_of(
+      "{\n  \"acls\": [\n    {\"action\": \"accept\", \"src\": [\"tag:a\"], \"dst\": [\"*:x\"]},\n"
+      "    {\"action\": \"accept\", \"srx\": []},\n  ],\n  \"nope\": 1,\n}");
+  CHECK_THAT(text, Catch::Contains("line 3, column 34: src=tag not found"));
+  CHECK_THAT(text, Catch::Contains("line 3, column 52: dst=\"*:x\": port range \"x\""));
+  CHECK_THAT(text, Catch::Contains("line 4, column 26: unknown field: \"srx\""));
+  CHECK_THAT(text, Catch::Contains("line 6, column 3: unknown field: \"nope\""));
+}
+
+TEST_CASE("a policy of a million mistakes has a short answer") {
+  std::string text = "{\"groups\": {";
+  for (int i = 0; i < 20000; ++i) text += "\"g" + std::to_string(i) + "\": [],";
+  const std::string answer = problems_of(text + "}}");
+  CHECK(answer.size() < 100000);
+  CHECK_THAT(answer, Catch::EndsWith("and 19800 more"));
+}
+
+TEST_CASE("limits on rules and on their expansion hold") {
+  ReadOptions options;
+  options.limits.max_rules = 10;
+  options.limits.max_port_entries = 50;
+  std::string acls;
+  for (int i = 0; i < 11; ++i) acls += R"({"action": "accept", "src": ["*"], "dst": ["*:*"]},)";
+  CHECK_THAT(problems_of("{\"acls\": [" + acls + "]}", options),
+             Catch::Contains("more than 10 rules"));
+  std::string ports = "1";
+  for (int i = 2; i <= 51; ++i) ports += "," + std::to_string(i);
+  CHECK_THAT(problems_of(R"({"grants": [{"src": ["*"], "dst": ["*"], "ip": [")" + ports + "\"]}]}",
+                         options),
+             Catch::Contains("more than 50 destinations with ports"));
+}
+
+TEST_CASE("a policy of 10 MB is refused at once") {
+  CHECK_THAT(problems_of("{\"groups\": {}" + std::string(10 << 20, ' ') + "}"),
+             Catch::Contains("bytes; at most"));
+}
+
+TEST_CASE("names match without regard to case, and notes are skipped") {
+  CHECK(problems_of(R"({"ACLs": [{"#ha-meta": {"x": 1}, "Action": "accept", "SRC": ["*"],
+                        "dst": [" *:* "]}]})")
+            .empty());
+}
+
+TEST_CASE("a domain that is not the tailnet's is refused") {
+  ReadOptions options;
+  options.tailnet_domain = "example.com";
+  const char* text =
+      R"({"tagOwners": {"tag:a": []}, "ssh": [{"action": "accept", "src": ["user:*@example.org"],
+          "dst": ["tag:a"], "users": ["localpart:*@example.org", "localpart:*@Example.com"]}]})";
+  CHECK_THAT(problems_of(text, options),
+             Catch::Contains("[ssh] example.org is not associated with this Tailnet"));
+  CHECK(problems_of(text).empty());
+}
+
+TEST_CASE("durations read and print as Go's do") {
+  using es::policy::duration_text;
+  using es::policy::parse_duration;
+  const std::pair<const char*, const char*> cases[] = {
+      {"1h", "1h0m0s"}, {"90m", "1h30m0s"},   {"1.5h", "1h30m0s"}, {"-45s", "-45s"},
+      {"0", "0s"},      {"1h2m3s", "1h2m3s"}, {"1500ms", "1.5s"}};
+  for (const auto& [text, expected] : cases) {
+    INFO(text);
+    REQUIRE(parse_duration(text));
+    CHECK(duration_text(*parse_duration(text)) == expected);
+  }
+  for (const char* text : {"", "h", "1", "1x", "1h1", "9999999999h", "..s", "-"}) {
+    INFO(text);
+    CHECK_FALSE(parse_duration(text));
+  }
+}
