@@ -195,12 +195,11 @@ void Origin::State::add_metrics() {
              {{"version", std::string(build.version)}, {"commit", std::string(build.commit)}})
       .set(1);
   metrics.read_on_demand("edgescale_users", "Users.", Kind::kGauge,
-                         [this] { return static_cast<double>(directory->users().rows.size()); });
-  metrics.read_on_demand("edgescale_preauth_keys", "Pre-auth keys.", Kind::kGauge, [this] {
-    return static_cast<double>(directory->pre_auth_keys().rows.size());
-  });
+                         [this] { return static_cast<double>(directory->counts().users); });
+  metrics.read_on_demand("edgescale_preauth_keys", "Pre-auth keys.", Kind::kGauge,
+                         [this] { return static_cast<double>(directory->counts().pre_auth_keys); });
   metrics.read_on_demand("edgescale_api_keys", "API keys.", Kind::kGauge,
-                         [this] { return static_cast<double>(directory->api_keys().size()); });
+                         [this] { return static_cast<double>(directory->counts().api_keys); });
   // Machines cannot join yet: there are none to count.
   metrics.gauge("edgescale_nodes", "Registered nodes.").set(0);
   metrics.gauge("edgescale_nodes_active", "Nodes that are connected.").set(0);

@@ -64,6 +64,7 @@ Result<std::unique_ptr<Directory>, store::StoreError> Directory::create(
 
 uint64_t Directory::users_version() const { return tables_->users_version(); }
 uint64_t Directory::pre_auth_keys_version() const { return tables_->pre_auth_keys_version(); }
+Directory::Counts Directory::counts() const { return tables_->counts(); }
 Snapshot<std::shared_ptr<const User>> Directory::users() const { return tables_->users(); }
 std::shared_ptr<const User> Directory::user(uint64_t id) const { return tables_->user(id); }
 Snapshot<OwnedPreAuthKey> Directory::pre_auth_keys() const { return tables_->pre_auth_keys(); }

@@ -115,6 +115,13 @@ class Directory {
   uint64_t users_version() const;
   uint64_t pre_auth_keys_version() const;  // changes with users too: keys show their owner
 
+  struct Counts {
+    size_t users = 0;
+    size_t pre_auth_keys = 0;
+    size_t api_keys = 0;
+  };
+  Counts counts() const;  // copies no list
+
   Snapshot<std::shared_ptr<const User>> users() const;
   std::shared_ptr<const User> user(uint64_t id) const;  // null: there is none
   Snapshot<OwnedPreAuthKey> pre_auth_keys() const;

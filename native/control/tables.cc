@@ -118,6 +118,11 @@ void Tables::apply(const store::TouchApiKeys& c) {
   }
 }
 
+Directory::Counts Tables::counts() const {
+  const std::shared_lock lock(mutex_);
+  return {users_.size(), pre_auth_keys_.size(), api_keys_.size()};
+}
+
 Snapshot<std::shared_ptr<const User>> Tables::users() const {
   const std::shared_lock lock(mutex_);
   Snapshot<std::shared_ptr<const User>> list;

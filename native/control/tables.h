@@ -21,6 +21,7 @@ class Tables {
   uint64_t users_version() const { return users_version_.load(std::memory_order_acquire); }
   uint64_t pre_auth_keys_version() const { return keys_version_.load(std::memory_order_acquire); }
 
+  Directory::Counts counts() const;
   Snapshot<std::shared_ptr<const User>> users() const;
   std::shared_ptr<const User> user(uint64_t id) const;
   // A local user of that name.

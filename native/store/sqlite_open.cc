@@ -117,7 +117,7 @@ Result<Connection, StoreError> connect(const std::string& target, int flags) {
   return connection;
 }
 
-// Of two tables that every Headscale release since 0.11 has; ours is marked by its application id.
+// Two tables of every schema that Headscale still upgrades; ours is marked by its application id.
 constexpr char kCountHeadscaleTables[] =
     "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('migrations', 'users')";
 

@@ -171,6 +171,9 @@ TEST_CASE("pre-auth keys expire and go, alone or with their user") {
   must(wait<void>([&](auto a) { directory->expire_pre_auth_key(2, kNow, a); }));
   auto keys = directory->pre_auth_keys().rows;
   REQUIRE(keys.size() == 3);
+  CHECK(directory->counts().users == 1);
+  CHECK(directory->counts().pre_auth_keys == 3);
+  CHECK(directory->counts().api_keys == 0);
   CHECK(keys[0].key->expiration == std::nullopt);
   CHECK(keys[1].key->expiration == kNow);
   CHECK(keys[2].user == nullptr);
