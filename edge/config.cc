@@ -122,7 +122,7 @@ bool is_header_text(std::string_view text) {
 }
 
 void read_limits(Reader& reader, Settings& out) {
-  constexpr std::string_view kCount = "must be a whole number from 1 to 2000";
+  constexpr std::string_view kCount = "must be a whole number within bounds";
   constexpr std::string_view kTime = "must be a whole number of milliseconds, at least 100";
   const auto count = [&](std::string_view name, int64_t value, int64_t min) {
     return static_cast<uint32_t>(reader.number(name, value, min, 2000, kCount));
@@ -133,8 +133,12 @@ void read_limits(Reader& reader, Settings& out) {
   out.requests.burst = count("RATE_LIMIT_BURST", out.requests.burst, 0);
   out.requests.window = window;
   out.auth_failures.max_requests = count("AUTH_FAILURE_LIMIT", out.auth_failures.max_requests, 1);
+  // What the limiter needs for so many; none for as few as the default.
+  out.auth_failures.burst = out.auth_failures.max_requests / 100;
   out.auth_failures.window = Millis{reader.number(
       "AUTH_FAILURE_WINDOW_MS", out.auth_failures.window.count(), 100, 3'600'000, kTime)};
+  out.lease_permits =
+      static_cast<uint32_t>(reader.number("LEASE_PERMITS", out.lease_permits, 1, 1000, kCount));
   out.lease = Millis{reader.number("LEASE_MS", out.lease.count(), 100, 300'000, kTime)};
   out.origin_timeout = Millis{
       reader.number("ORIGIN_TIMEOUT_MS", out.origin_timeout.count(), 100, kMaxTimeoutMs, kTime)};
@@ -166,11 +170,8 @@ Result<Settings, ConfigProblem> read_settings(std::string_view text) {
   reader.optional_binding("ORIGIN", "fetcher", "must be a VPC or service binding");
   reader.pair("CF_ACCESS_CLIENT_ID", out.access_client_id, "CF_ACCESS_CLIENT_SECRET",
               out.access_client_secret, "is missing: id and secret come together");
-  if (!is_header_text(out.access_client_id)) {
-    reader.fail("CF_ACCESS_CLIENT_ID", "has characters that no header may carry");
-  }
-  if (!is_header_text(out.access_client_secret)) {
-    reader.fail("CF_ACCESS_CLIENT_SECRET", "has characters that no header may carry");
+  if (!is_header_text(out.access_client_id) || !is_header_text(out.access_client_secret)) {
+    reader.fail("CF_ACCESS_CLIENT_ID", "or its secret has characters that no header may carry");
   }
   reader.pair("ACCESS_TEAM_DOMAIN", out.access_team_domain, "ACCESS_AUD", out.access_audience,
               "is missing: team domain and audience come together");

@@ -31,6 +31,7 @@ struct Settings {
   limit::Limit requests{100, Millis{60'000}, 20};
   limit::Limit auth_failures{10, Millis{60'000}, 0};
   Millis lease{15'000};
+  uint32_t lease_permits = 20;
   Millis origin_timeout{30'000};
   Millis limiter_timeout{1'000};
 };

@@ -432,7 +432,7 @@ ES_EXPORT(es_authority) int32_t es_authority(uint32_t state_len, double now_ms) 
   const auto request = limit::decode_lease_request(Bytes(in, limit::kLeaseRequestLen));
   if (!request.ok()) return 0;
   const WallTime now = time_of(now_ms);
-  const limit::LeaseTerms terms{.duration = state->settings.lease};
+  const limit::LeaseTerms terms{state->settings.lease, state->settings.lease_permits};
   const limit::Limit& limit = state->settings.requests;
   const Bytes saved(in + limit::kLeaseRequestLen, state_len);
   auto authority = limit::LeaseAuthority::load(limit, terms, now, saved);
@@ -447,17 +447,6 @@ ES_EXPORT(es_authority) int32_t es_authority(uint32_t state_len, double now_ms) 
   const int64_t idle_ms = authority->idle_after(now).count();
   words[kExtra] = static_cast<uint32_t>(std::clamp<int64_t>(idle_ms, 0, 0x7fffffff));
   return 1;
-}
-
-// How many ms the saved state in `in` must still be kept; 0: it may be forgotten.
-ES_EXPORT(es_authority_idle) int32_t es_authority_idle(uint32_t state_len, double now_ms) {
-  const WallTime now = time_of(now_ms);
-  const limit::LeaseTerms terms{.duration = state->settings.lease};
-  auto authority =
-      limit::LeaseAuthority::load(state->settings.requests, terms, now, Bytes(in, state_len));
-  if (!authority.ok()) return 0;
-  return static_cast<int32_t>(
-      std::clamp<int64_t>(authority->idle_after(now).count(), 0, 0x7fffffff));
 }
 
 // The team's key document, in `in`; len 0: it could not be fetched. 1: taken in.

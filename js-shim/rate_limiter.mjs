@@ -11,6 +11,8 @@ export class RateLimiter {
   #env;
   /** @type {Uint8Array | null} as it stands in storage */
   #state = null;
+  // When nothing that the state says counts any more, and when the alarm rings.
+  #until = 0;
   #alarmAt = 0;
 
   constructor(ctx, env) {
@@ -30,51 +32,43 @@ export class RateLimiter {
     return reply === null ? new Response(null, { status: 400 }) : new Response(reply);
   }
 
-  // A trap leaves the instance undefined; the caller gets no answer and decides alone.
-  #call(work) {
+  #handle(message, now) {
     const { core } = instanceFor(this.#env);
     try {
-      return work(core);
+      core.in.set(message);
+      core.in.set(this.#state, MESSAGE_LEN);
+      if (core.exports.es_authority(this.#state.length, now) !== 1) return null;
     } catch (error) {
+      // The caller gets no answer and decides alone.
       counters.traps += 1;
       dropInstance();
       throw error;
     }
-  }
-
-  #handle(message, now) {
-    return this.#call((core) => {
-      core.in.set(message);
-      core.in.set(this.#state, MESSAGE_LEN);
-      if (core.exports.es_authority(this.#state.length, now) !== 1) return null;
-      const replyLen = core.words[WORD.textLen];
-      this.#state = core.out.slice(replyLen, replyLen + core.words[WORD.secondLen]);
-      this.#storage.put("state", this.#state);
-      this.#forgetAt(now + core.words[WORD.extra], now);
-      return core.out.slice(0, replyLen);
-    });
+    const replyLen = core.words[WORD.textLen];
+    this.#state = core.out.slice(replyLen, replyLen + core.words[WORD.secondLen]);
+    this.#until = now + core.words[WORD.extra];
+    this.#storage.put({ state: this.#state, until: this.#until });
+    this.#wakeAt(this.#until, now);
+    return core.out.slice(0, replyLen);
   }
 
   // One alarm is enough: it looks again when it rings.
-  #forgetAt(time, now) {
+  #wakeAt(time, now) {
     if (this.#alarmAt > now) return;
     this.#alarmAt = time + 1000;
     this.#storage.setAlarm(this.#alarmAt);
   }
 
   async alarm() {
-    this.#state ??= (await this.#storage.get("state")) ?? new Uint8Array(0);
     const now = Date.now();
+    const until = this.#until || (await this.#storage.get("until")) || 0;
     this.#alarmAt = 0;
-    const idle = this.#call((core) => {
-      core.in.set(this.#state);
-      return core.exports.es_authority_idle(this.#state.length, now);
-    });
-    if (idle > 0) {
-      this.#forgetAt(now + idle, now);
+    if (until > now) {
+      this.#wakeAt(until, now);
       return;
     }
     this.#state = null;
+    this.#until = 0;
     await this.#storage.deleteAll();
   }
 }

@@ -29,7 +29,8 @@ const decoder = new TextDecoder();
 export class ConfigError extends Error {
   constructor(message, tables) {
     super(message);
-    this.tables = tables;
+    // Not enumerable: they are long, and a log of the error should be short.
+    Object.defineProperty(this, "tables", { value: tables });
   }
 }
 
