@@ -59,12 +59,15 @@ test_node() {
     mapfile -t files < <(find "$folder" -name '*_test.mjs' -o -name '*.test.mjs' | sort)
   fi
   [ ${#files[@]} -gt 0 ] || die "there is no test in $folder."
-  build_origin
+  # The edge's tests bring origins of their own.
+  [ "$name" = edge ] || build_origin
   build_edge
   say "..    $name tests"
   local cases=$results/$name-$RANDOM.cases
   # One file after the other: they start servers, and some measure time.
-  PATH=$(dirname "$node"):$PATH "$node" --test --test-concurrency=1 --test-timeout=300000 \
+  WRANGLER_SEND_METRICS=false CLOUDFLARE_CF_FETCH_ENABLED=false WRANGLER_HIDE_BANNER=true \
+    WRANGLER_LOG_PATH=build/edge/wrangler-logs PATH=$(dirname "$node"):$PATH \
+    "$node" --test --test-concurrency=1 --test-timeout=300000 --test-force-exit \
     --test-reporter=spec --test-reporter-destination=stdout \
     --test-reporter="$root/scripts/opr/case_reporter.mjs" --test-reporter-destination="$cases" \
     "${files[@]}" </dev/null || code=$?
