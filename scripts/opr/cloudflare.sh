@@ -24,8 +24,8 @@ cmd_cf_deploy() {
     *) die "cf:deploy: '$1' is not known." "Usage: ./opr cf:deploy [--dry-run]" ;;
   esac
   install_all
-  build_edge
   check_production_config "$dry"
+  build_edge
   check_bindings
   if [ -n "$dry" ]; then
     say "Dry run: nothing was deployed."
