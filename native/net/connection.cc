@@ -194,6 +194,9 @@ Awaitable<Connection::Next> Connection::serve_one() {
   RequestParser parser(request_);
   Response refusal;
   if (parse_head(parser, refusal) == Next::kClose) co_return co_await answer(std::move(refusal));
+  // Before the gate, so that what it refuses is counted under the route that it was for.
+  Match match = service_.router->match(request_.method, http::path_of(request_.target));
+  route_ = match.route;
   if (consult_gate(parser, refusal) == Next::kClose) co_return co_await answer(std::move(refusal));
 
   if (decision_.body == gate::Decision::Body::kPresent) {
@@ -208,13 +211,11 @@ Awaitable<Connection::Next> Connection::serve_one() {
   }
   if (num_requests_ >= limits_->requests_per_connection) keep_ = false;
 
-  Match match = service_.router->match(request_.method, http::path_of(request_.target));
   if (match.route == nullptr) {
     Response missing = error_response(match.status, status_text(match.status));
     if (!match.allow.empty()) missing.fields.push_back({"Allow", match.allow});
     co_return co_await answer(std::move(missing));
   }
-  route_ = match.route;
   request_.path_args = std::move(match.path_args);
   if (!may_call(*route_, request_.trust, decision_)) {
     co_return co_await answer(refuse(http::Refusal::kUnauthorized));
@@ -244,7 +245,9 @@ Awaitable<Connection::HeadOutcome> Connection::read_head() {
     const bool complete = state == HeadScanner::State::kComplete;
     const size_t len = complete ? scanner.head_len() : buffer_.size();
     if (len > limits_->header_bytes) {
-      co_return scanner.saw_request_line() ? HeadOutcome::kTooLarge : HeadOutcome::kTargetTooLong;
+      const size_t line = scanner.request_line_len();
+      const bool in_target = line == 0 || line > limits_->header_bytes;
+      co_return in_target ? HeadOutcome::kTargetTooLong : HeadOutcome::kTooLarge;
     }
     if (complete) {
       head_len_ = len;
@@ -464,15 +467,31 @@ void Connection::note_answer(unsigned status, size_t bytes_out) {
   core_->metrics.answered(route_, status, took_us, request_.body.size(), bytes_out);
   if (!core_->log.enabled(telemetry::Level::kInfo)) return;
   // Never the query, a field's value or a path: they may hold secrets, and clients choose them.
-  core_->log.write_bounded(
-      telemetry::Level::kInfo, "request",
-      {{"service", service_.name},
-       {"method", http::method_name(decision_.method)},
-       {"route", route_ != nullptr ? std::string_view(route_->pattern) : "unmatched"},
-       {"status", status},
-       {"ms", static_cast<double>(took_us) / 1000.0},
-       {"client", request_.client_address.empty() ? peer_.address : request_.client_address},
-       {"refusal", http::refusal_text(decision_.refusal).name}});
+  const std::string_view method = http::method_name(decision_.method);
+  const std::string_view route =
+      route_ != nullptr ? std::string_view(route_->pattern) : "unmatched";
+  const double ms = static_cast<double>(took_us) / 1000.0;
+  const std::string& client =
+      request_.client_address.empty() ? peer_.address : request_.client_address;
+  using telemetry::Level;
+  if (decision_.refusal == http::Refusal::kNone) {
+    core_->log.write_bounded(Level::kInfo, "request",
+                             {{"service", service_.name},
+                              {"method", method},
+                              {"route", route},
+                              {"status", status},
+                              {"ms", ms},
+                              {"client", client}});
+    return;
+  }
+  core_->log.write_bounded(Level::kInfo, "request",
+                           {{"service", service_.name},
+                            {"method", method},
+                            {"route", route},
+                            {"status", status},
+                            {"refusal", http::refusal_text(decision_.refusal).name},
+                            {"ms", ms},
+                            {"client", client}});
 }
 
 // Sends what is collected. Each 64 KiB has the write timeout: a reader has a least speed.

@@ -17,6 +17,7 @@ HeadScanner::State HeadScanner::scan(std::string_view bytes) {
     }
     const bool first = line_start_ == 0;
     line_start_ = looked_ = end + 1;
+    if (first) request_line_len_ = end + 1;
     if (text.empty()) return first ? State::kMalformed : State::kComplete;
     if (text[0] == ' ' || text[0] == '\t') return State::kMalformed;
   }

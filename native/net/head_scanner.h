@@ -21,12 +21,13 @@ class HeadScanner {
 
   // After kComplete: the head's length, its empty line included.
   size_t head_len() const { return line_start_; }
-  // Whether a whole request line has been seen.
-  bool saw_request_line() const { return line_start_ > 0; }
+  // With its CRLF; 0 until it has been seen whole.
+  size_t request_line_len() const { return request_line_len_; }
 
  private:
   size_t line_start_ = 0;  // where the first line that is not complete begins
   size_t looked_ = 0;      // no LF before this
+  size_t request_line_len_ = 0;
 };
 
 }  // namespace es::net

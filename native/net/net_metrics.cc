@@ -54,7 +54,7 @@ struct NetMetrics::State {
     for (const std::string_view reason : {"total", "address"}) {
       refused_connection(reason);
     }
-    make_route(unmatched, "", kUnmatched);
+    make_route(unmatched, "any", kUnmatched);
   }
 
   void make_route(PerRoute& route, std::string_view method, std::string_view pattern) {

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 namespace es::net {
@@ -104,11 +105,10 @@ class SocketState final : public std::enable_shared_from_this<SocketState> {
     stream_.set_option(timeout);
     stream_.read_message_max(options.max_message_bytes);
     stream_.auto_fragment(false);
-    if (!protocol_.empty()) {
-      stream_.set_option(ws::stream_base::decorator([p = protocol_](ws::response_type& response) {
-        response.set(beast::http::field::sec_websocket_protocol, p);
-      }));
-    }
+    stream_.set_option(ws::stream_base::decorator([p = protocol_](ws::response_type& response) {
+      response.erase(beast::http::field::server);
+      if (!p.empty()) response.set(beast::http::field::sec_websocket_protocol, p);
+    }));
   }
 
   void accept(const Request& request, std::function<void(bool)> done) {
@@ -118,8 +118,10 @@ class SocketState final : public std::enable_shared_from_this<SocketState> {
     });
     stream_.async_accept(handshake_,
                          [self = shared_from_this(), done = std::move(done)](beast::error_code ec) {
+                           self->accepted_ = true;
                            if (ec) self->connection_->transport().close();
                            done(!ec);
+                           if (self->close_wanted_) self->close(*self->close_wanted_);
                          });
   }
 
@@ -150,6 +152,11 @@ class SocketState final : public std::enable_shared_from_this<SocketState> {
   }
 
   void close(ws::close_code code) {
+    if (!accepted_) {
+      // The server stops in the middle of the handshake: Beast may not close what is not open.
+      close_wanted_ = code;
+      return;
+    }
     if (std::exchange(closing_, true)) return;
     stream_.async_close(code, [self = shared_from_this()](beast::error_code) {
       self->connection_->transport().close();
@@ -174,6 +181,8 @@ class SocketState final : public std::enable_shared_from_this<SocketState> {
   beast::http::request<beast::http::empty_body> handshake_;
   beast::flat_buffer buffer_;
   std::string protocol_;
+  bool accepted_ = false;
+  std::optional<ws::close_code> close_wanted_;
   bool closing_ = false;
   bool destroyed_ = false;
 };
