@@ -347,9 +347,10 @@ Awaitable<unsigned> Connection::read_body(RequestParser& parser) {
     out_ += "HTTP/1.1 100 Continue\r\n\r\n";
   }
   parser.eager(true);
+  const size_t least = parser.chunked() ? kLeastChunkedBytes : 0;
   while (!parser.is_done()) {
     boost::beast::error_code ec;
-    buffer_.consume(parser.put(buffer_.data(), ec));
+    if (buffer_.size() >= least) buffer_.consume(parser.put(buffer_.data(), ec));
     if (parser.is_done()) break;
     if (ec == bhttp::error::body_limit) co_return 413;
     if (ec && ec != bhttp::error::need_more) co_return 400;

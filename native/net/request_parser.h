@@ -13,6 +13,10 @@
 
 namespace es::net {
 
+// At least so many bytes of a chunked body are still to come until it is done ("0\r\n\r\n"). Beast
+// 1.81 must not be given less: its assertion fails when the last chunk arrives byte by byte.
+inline constexpr size_t kLeastChunkedBytes = 5;
+
 class RequestParser final : public boost::beast::http::basic_parser<true> {
  public:
   explicit RequestParser(Request& into) : into_(into) {}

@@ -44,7 +44,9 @@ Parsed parse(std::string_view head, std::string_view rest, size_t step) {
   size_t seen = 0;
   while (!parser.is_done()) {
     ec = {};
-    used += parser.put(boost::asio::const_buffer(rest.data() + used, seen - used), ec);
+    if (!parser.chunked() || seen - used >= es::net::kLeastChunkedBytes) {
+      used += parser.put(boost::asio::const_buffer(rest.data() + used, seen - used), ec);
+    }
     if (ec && ec != boost::beast::http::error::need_more) return parsed;
     if (parser.is_done()) break;
     if (seen == rest.size()) return parsed;
