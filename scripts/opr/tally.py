@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Counts test cases for `./opr test` and ends with 'N passed, N failed, N skipped'.
 
-  --ctest LOG   ctest's Testing/Temporary/LastTest.log: a Catch2 program counts its test cases by
-                its own summary, any other program is one case. A line 'SKIPPED: name: reason' in
-                the output of a program makes one of its passed cases a skipped one.
+  --ctest LOG XML  ctest's Testing/Temporary/LastTest.log, which has all output, and its JUnit file,
+                which knows what was skipped: a Catch2 program counts its test cases by its own
+                summary, any other program is one case. A line 'SKIPPED: name: reason' in the
+                output of a program makes one of its passed cases a skipped one.
   --cases FILE  what case_reporter.mjs wrote: 'verdict TAB name TAB reason' a line
   --lost NAME   a runner that ended badly without a failed case to show for it: one failed case
 """
 import argparse
 import re
 import sys
+import xml.etree.ElementTree
 from pathlib import Path
 
 ALL_PASSED = re.compile(r"^All tests passed \(\d+ assertions? in (\d+) test cases?\)", re.M)
@@ -37,12 +39,20 @@ class Tally:
             self.passed += passed
             self.failed += [name] * max(failed, 1)
 
-    def add_ctest(self, log):
+    def add_ctest(self, log, junit):
+        cases = xml.etree.ElementTree.parse(junit).getroot().iter("testcase")
+        not_run = {
+            case.get("name")
+            for case in cases
+            if case.find("skipped") is not None or case.get("status") == "disabled"
+        }
         text = log.read_text(errors="replace")
         blocks = re.split(r"^\d+/\d+ Testing: (.*)$", text, flags=re.M)[1:]
         for name, block in zip(blocks[::2], blocks[1::2]):
-            ended = re.findall(r"^Test (Passed|Skipped|Failed)", block, flags=re.M)
-            self.add_program(name.strip(), block, ended[-1] if ended else "Failed")
+            name = name.strip()
+            ended = re.findall(r"^Test (Passed|Failed)", block, flags=re.M)
+            verdict = ended[-1] if ended else "Failed"
+            self.add_program(name, block, "Skipped" if name in not_run else verdict)
 
     def add_cases(self, file):
         for line in file.read_text().splitlines():
@@ -68,13 +78,13 @@ def catch2_counts(output):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--ctest", type=Path, action="append", default=[])
+    parser.add_argument("--ctest", type=Path, nargs=2, action="append", default=[])
     parser.add_argument("--cases", type=Path, action="append", default=[])
     parser.add_argument("--lost", action="append", default=[])
     args = parser.parse_args()
     tally = Tally()
-    for log in args.ctest:
-        tally.add_ctest(log)
+    for log, junit in args.ctest:
+        tally.add_ctest(log, junit)
     for file in args.cases:
         tally.add_cases(file)
     tally.failed += args.lost

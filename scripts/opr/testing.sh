@@ -41,10 +41,10 @@ test_unit() {
   rm -f "$log"
   say "..    unit, arch and fuzz tests"
   ctest --test-dir build/dev -j "$jobs" --output-on-failure --timeout 300 --no-tests=error \
-    ${1:+-R "$1"} </dev/null || code=$?
+    --output-junit "$results/ctest.xml" ${1:+-R "$1"} </dev/null || code=$?
   if [ -f "$log" ]; then
     cp "$log" "$results/ctest.log"
-    tally_args+=(--ctest "$results/ctest.log")
+    tally_args+=(--ctest "$results/ctest.log" "$results/ctest.xml")
   fi
   [ "$code" -eq 0 ] || [ "$code" -eq 8 ] || tally_args+=(--lost "ctest (exit code $code)")
 }

@@ -151,14 +151,23 @@ test("the tally counts cases, not programs, and a crash is a failure", async (t)
         "needs_shared",
         "SKIPPED: vectors: ../shared is not there\nAll tests passed (1 assertion in 2 test cases)",
         "Passed",
-      ),
+      ) +
+      // ctest's log calls these passed.
+      block(6, "by_return_code", "nothing said", "Passed") +
+      block(7, "by_both", "SKIPPED: no data", "Passed"),
+  );
+  const junit = path.join(folder, "ctest.xml");
+  const skipped = (name) => `<testcase name="${name}"><skipped message=""/></testcase>`;
+  await writeFile(
+    junit,
+    `<testsuite><testcase name="clean"/>${skipped("by_return_code")}${skipped("by_both")}</testsuite>`,
   );
   const cases = path.join(folder, "edge.cases");
   await writeFile(cases, "passed\ta\t\npassed\tb\t\nfailed\tc\tbecause\nskipped\td\tno tool\n");
-  const args = ["scripts/opr/tally.py", "--ctest", log, "--cases", cases];
+  const args = ["scripts/opr/tally.py", "--ctest", log, junit, "--cases", cases];
   const { code, out } = await run("python3", args);
   assert.equal(code, 1);
-  assert.match(out, /\n14 passed, 4 failed, 2 skipped\n$/);
+  assert.match(out, /\n14 passed, 4 failed, 4 skipped\n$/);
   assert.match(out, /FAILED: crashed/);
   assert.match(out, /FAILED: c: because/);
   assert.match(out, /skipped: needs_shared: vectors: \.\.\/shared is not there/);
