@@ -2,6 +2,7 @@
 
 #include "common/base/hex.h"
 #include "common/base/ip_address.h"
+#include "native/net/websocket_stream.h"
 
 #include <algorithm>
 #include <string>
@@ -31,10 +32,15 @@ Endpoint endpoint_of(std::string_view client_address) {
 net::UpgradeHandler upgrade_handler(Hub& hub) {
   return [&hub](net::Upgrade upgrade) {
     const net::Request& request = upgrade.request();
-    if (!net::same_name(request.field("Upgrade").value_or(""), "DERP")) {
-      return std::move(upgrade).refuse(upgrade_required());
-    }
+    const std::string_view protocol = request.field("Upgrade").value_or("");
     const Endpoint source = endpoint_of(request.client_address);
+    if (net::same_name(protocol, "websocket")) {
+      return net::accept_stream(std::move(upgrade), "derp",
+                                [&hub, source](std::unique_ptr<net::ByteStream> stream) {
+                                  hub.serve(std::move(stream), source);
+                                });
+    }
+    if (!net::same_name(protocol, "DERP")) return std::move(upgrade).refuse(upgrade_required());
     const bool fast_start = request.field("Derp-Fast-Start") == "1";
     auto stream =
         fast_start ? std::move(upgrade).take_silently()

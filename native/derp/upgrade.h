@@ -1,4 +1,4 @@
-// `GET /derp`: from the HTTP request to the hub.
+// `GET /derp`, as DERP upgrade or WebSocket: from the HTTP request to the hub.
 //
 // Source: tailscale derp/derphttp (server side). With `Derp-Fast-Start: 1` the client already knows
 // the server's key and expects DERP frames instead of a 101.

@@ -163,6 +163,13 @@ class SocketState final : public std::enable_shared_from_this<SocketState> {
     });
   }
 
+  void post(std::function<void()> task) {
+    asio::post(connection_->worker()->executor(),
+               [self = shared_from_this(), task = std::move(task)] {
+                 if (!self->destroyed_) task();
+               });
+  }
+
   void destroy() {
     destroyed_ = true;
     // An open WebSocket that is dropped without a word still says goodbye, within the timeouts.
@@ -199,6 +206,7 @@ class BeastWebSocket final : public WebSocket {
   void close(CloseCode code) override {
     state_->close(static_cast<ws::close_code>(static_cast<uint16_t>(code)));
   }
+  void post(std::function<void()> task) override { state_->post(std::move(task)); }
   std::string_view protocol() const override { return state_->protocol(); }
 
  private:

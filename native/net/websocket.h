@@ -49,6 +49,8 @@ class WebSocket {
   // `bytes` must live until `done` has run or the WebSocket is destroyed.
   virtual void write(Kind kind, Bytes bytes, WriteDone done) = 0;
   virtual void close(CloseCode code) = 0;
+  // Runs `task` on the strand, unless the WebSocket is destroyed before; from any thread.
+  virtual void post(std::function<void()> task) = 0;
   // The sub-protocol that was agreed on, or empty.
   virtual std::string_view protocol() const = 0;
 };

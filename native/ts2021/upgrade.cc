@@ -1,6 +1,7 @@
 #include "native/ts2021/upgrade.h"
 
 #include "common/base/base64.h"
+#include "native/net/websocket_stream.h"
 
 #include <utility>
 
@@ -14,25 +15,57 @@ Result<std::vector<uint8_t>> decode_handshake(std::string_view text) {
   return std::vector<uint8_t>(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(*len));
 }
 
+namespace {
+
+struct Settings {
+  Options options;
+  MakeKeys make_keys;
+  std::function<void(const Error&)> on_failed;
+
+  void serve(std::unique_ptr<net::ByteStream> stream, const Keys& keys, Bytes initiation) const {
+    const Status status = Connection::serve(std::move(stream), keys, initiation, options);
+    if (!status.ok() && on_failed) on_failed(status.error());
+  }
+};
+
+void refuse_upgrade(net::Upgrade upgrade, std::string_view why) {
+  std::move(upgrade).refuse(net::text_response(400, std::string(why)));
+}
+
+void serve_web_socket(const std::shared_ptr<const Settings>& settings, net::Upgrade upgrade) {
+  const auto text = upgrade.request().query_value(kHandshakeHeader);
+  auto initiation = decode_handshake(text.value_or(""));
+  if (!initiation.ok()) return refuse_upgrade(std::move(upgrade), initiation.error().what);
+  net::accept_stream(std::move(upgrade), kUpgradeName,
+                     [settings, initiation = std::move(initiation).value()](
+                         std::unique_ptr<net::ByteStream> stream) {
+                       Keys keys = settings->make_keys();
+                       keys.challenge_public.reset();
+                       settings->serve(std::move(stream), keys, initiation);
+                     });
+}
+
+}  // namespace
+
 net::UpgradeHandler upgrade_handler(Options options, MakeKeys make_keys,
                                     std::function<void(const Error&)> on_failed) {
-  return [options = std::move(options), make_keys = std::move(make_keys),
-          on_failed = std::move(on_failed)](net::Upgrade upgrade) {
+  const auto settings = std::make_shared<const Settings>(
+      Settings{std::move(options), std::move(make_keys), std::move(on_failed)});
+  return [settings](net::Upgrade upgrade) {
     const net::Request& request = upgrade.request();
     const auto protocol = request.field("Upgrade");
-    if (!protocol || !net::same_name(*protocol, kUpgradeName)) {
-      const char* const why = protocol ? "unknown next protocol" : "missing next protocol";
-      return std::move(upgrade).refuse(net::text_response(400, why));
+    if (!protocol) return refuse_upgrade(std::move(upgrade), "missing next protocol");
+    if (net::same_name(*protocol, "websocket")) {
+      return serve_web_socket(settings, std::move(upgrade));
+    }
+    if (!net::same_name(*protocol, kUpgradeName)) {
+      return refuse_upgrade(std::move(upgrade), "unknown next protocol");
     }
     const auto initiation = decode_handshake(request.field(kHandshakeHeader).value_or(""));
-    if (!initiation.ok()) {
-      return std::move(upgrade).refuse(
-          net::text_response(400, std::string(initiation.error().what)));
-    }
+    if (!initiation.ok()) return refuse_upgrade(std::move(upgrade), initiation.error().what);
     // Clients compare the value byte for byte.
     auto stream = std::move(upgrade).take({{"Upgrade", std::string(kUpgradeName)}});
-    const Status status = Connection::serve(std::move(stream), make_keys(), *initiation, options);
-    if (!status.ok() && on_failed) on_failed(status.error());
+    settings->serve(std::move(stream), settings->make_keys(), *initiation);
   };
 }
 

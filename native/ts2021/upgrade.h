@@ -1,4 +1,4 @@
-// `POST /ts2021`: from the HTTP request to a Connection.
+// `POST /ts2021`, and `GET /ts2021` over WebSocket: from the HTTP request to a Connection.
 //
 // Source: tailscale control/controlhttp (server side). The initiation comes in a header, so that
 // the server speaks first after the 101. Refusals are the reference's status codes and texts.
@@ -28,8 +28,10 @@ Result<std::vector<uint8_t>> decode_handshake(std::string_view text);
 // The keys for the next connection.
 using MakeKeys = std::function<Keys()>;
 
-// For net::Router::add_upgrade("POST", "/ts2021", ...). `on_failed` (may be empty) is told of
-// handshakes that failed.
+// For net::Router::add_upgrade("POST", "/ts2021", ...) and ("GET", "/ts2021", ...): the client's
+// Upgrade field decides. Over WebSocket the initiation is a query parameter, whose absence or bad
+// text is a 400 before the upgrade, and there is no early payload. `on_failed` (may be empty) is
+// told of handshakes that failed.
 net::UpgradeHandler upgrade_handler(Options options, MakeKeys make_keys,
                                     std::function<void(const Error&)> on_failed);
 

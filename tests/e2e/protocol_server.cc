@@ -1,6 +1,7 @@
 // The protocol rooms behind a real listener on loopback, for real clients to be run against:
-// GET /key, POST /ts2021 (answers HTTP/2 requests with an echo, streams on /stream), GET /derp,
-// and STUN. Prints one JSON line with ports and keys, then serves until its standard input ends.
+// GET /key, POST and GET /ts2021 (answers HTTP/2 requests with an echo, streams on /stream),
+// GET /derp, and STUN. Prints one JSON line with ports and keys, then serves until its standard
+// input ends.
 //
 // Nothing of the control core is here: a client cannot register. See tests/e2e/go.
 #include "common/base/hex.h"
@@ -131,20 +132,21 @@ int run() {
     admit = request.path_args[0] == "yes";
     reply(net::text_response(200, "ok"));
   });
-  router.add_upgrade("POST", "/ts2021",
-                     ts2021::upgrade_handler(
-                         control_options(),
-                         [&] {
-                           ts2021::Keys keys;
-                           keys.static_private = noise_private;
-                           keys.ephemeral_private = random_key();
-                           keys.challenge_public = noise::x25519_public(random_key()).value();
-                           return keys;
-                         },
-                         [](const Error& error) {
-                           std::fprintf(stderr, "ts2021: %.*s\n",
-                                        static_cast<int>(error.what.size()), error.what.data());
-                         }));
+  const net::UpgradeHandler ts2021_handler = ts2021::upgrade_handler(
+      control_options(),
+      [&] {
+        ts2021::Keys keys;
+        keys.static_private = noise_private;
+        keys.ephemeral_private = random_key();
+        keys.challenge_public = noise::x25519_public(random_key()).value();
+        return keys;
+      },
+      [](const Error& error) {
+        std::fprintf(stderr, "ts2021: %.*s\n", static_cast<int>(error.what.size()),
+                     error.what.data());
+      });
+  router.add_upgrade("POST", "/ts2021", ts2021_handler);
+  router.add_upgrade("GET", "/ts2021", ts2021_handler);
   router.add_upgrade("GET", "/derp", derp::upgrade_handler(**hub));
 
   const net::Clock clock{[] {

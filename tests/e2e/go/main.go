@@ -79,6 +79,9 @@ func main() {
 		{"derp: ten thousand packets keep their order", testDERPBurst},
 		{"derp: refused without admission", testDERPRefused},
 		{"derp: mesh frames end the connection", testDERPMesh},
+		{"control over WebSocket: requests, and a 10 MB answer", testControlWebSocket},
+		{"control over WebSocket: refused without the sub-protocol", testWebSocketProtocol},
+		{"derp over WebSocket: packets both ways", testDERPWebSocket},
 		{"stun: the mapped address", testSTUN},
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
