@@ -1,6 +1,6 @@
-// Both sides of the handshake on hostile bytes. The first byte picks the side; whatever the server
-// accepts, the client that knows no private key but its own could not have been forged from noise,
-// so acceptance of anything but the corpus transcript is checked by finishing it.
+// Both sides of the handshake on hostile bytes; the first byte picks the side. A refusal by the
+// server says so exactly when the message was malformed, and what either side accepts has the one
+// right length.
 #include "native/noise/handshake.h"
 #include "native/noise/record.h"
 
