@@ -7,8 +7,8 @@
 //
 // Threads: all methods from any thread, serve() on the stream's own strand. Streams may live on
 // many strands; the relay's state is behind one mutex that is never held while waiting. The
-// environment's functions are called from any of these threads, `admit`, `random` and `clock` with
-// that mutex held: they must not call the hub.
+// environment's functions are called from any of these threads with that mutex held: they are quick
+// and do not call the hub.
 // Lifetime: outlives every stream given to it (destroy it after the net server has stopped).
 #pragma once
 
