@@ -3,6 +3,7 @@
 #include "native/policy/index_state.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 namespace es::policy {
 namespace {
@@ -274,7 +275,15 @@ PolicyIndex::PolicyIndex(std::shared_ptr<const Policy> policy, std::vector<User>
                          const std::vector<Node>& nodes, IndexOptions options)
     : state_(
           std::make_unique<IndexState>(std::move(policy), std::move(users), std::move(options))) {
-  for (const Node& node : nodes) put_node(node);
+  // Twice what is needed, so that joins later need no rehash for long.
+  state_->slot_of.reserve(nodes.size() * 2);
+  state_->slot_by_address.reserve(nodes.size() * 4);
+  std::unordered_set<NodeId> seen;
+  state_->filling = true;
+  for (const Node& node : nodes) {
+    if (seen.insert(node.id).second) state_->add(node);
+  }
+  state_->fill_sets();
 }
 
 PolicyIndex::~PolicyIndex() = default;

@@ -42,7 +42,22 @@ void IndexState::join_set(Slot slot, uint32_t set) {
 void IndexState::join_selector(Slot slot, uint32_t selector) {
   if (!selectors[selector].own.set(slot)) return;
   nodes[slot].selectors.push_back(selector);
+  if (filling) return;
   for (const uint32_t set : selectors[selector].sets) join_set(slot, set);
+}
+
+// After many nodes at once: set by set, which touches memory in order, and each word once.
+void IndexState::fill_sets() {
+  filling = false;
+  for (SelectorSet& set : sets) {
+    for (const uint32_t selector : set.selectors) set.own.add(selectors[selector].own);
+    if (set.postures.empty()) continue;
+    Bits holding;
+    set.own.for_each([&](Slot slot) {
+      if (posture_holds(set, nodes[slot].node)) holding.set(slot);
+    });
+    set.own = std::move(holding);
+  }
 }
 
 uint32_t IndexState::route_number(const Prefix& prefix) {

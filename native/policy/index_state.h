@@ -5,6 +5,7 @@
 #include "native/policy/index.h"
 #include "native/policy/range_index.h"
 
+#include <deque>
 #include <map>
 #include <unordered_map>
 #include <utility>
@@ -13,6 +14,14 @@ namespace es::policy {
 
 using Slot = uint32_t;
 using Texts = std::vector<std::string>;
+
+struct AddressHash {
+  size_t operator()(const Address& a) const {
+    uint64_t h = (a.hi ^ (a.v6 ? 0x9e3779b97f4a7c15 : 0)) * 0xff51afd7ed558ccd;
+    h = (h ^ (h >> 32) ^ a.lo) * 0xc4ceb9fe1a85ec53;
+    return static_cast<size_t>(h ^ (h >> 29));
+  }
+};
 
 // One alias: who is in it. Either nodes by identity (a tag, a user) or addresses.
 struct Selector {
@@ -104,6 +113,7 @@ struct IndexState {
   void remove(Slot slot);
   void join_selector(Slot slot, uint32_t selector);
   void join_set(Slot slot, uint32_t set);
+  void fill_sets();
   void join_routes(Slot slot);
   void leave_routes(Slot slot);
   uint32_t route_number(const Prefix& prefix);
@@ -159,10 +169,11 @@ struct IndexState {
   std::vector<UserEntry> users;
   std::unordered_map<UserId, size_t> user_at;
 
-  std::vector<NodeEntry> nodes;
+  std::deque<NodeEntry> nodes;  // by slot; growing moves none
   std::vector<Slot> free_slots;
   std::unordered_map<NodeId, Slot> slot_of;
-  std::map<Address, Slot> slot_by_address;
+  std::unordered_map<Address, Slot, AddressHash> slot_by_address;
+  bool filling = false;  // nodes join selectors only; fill_sets() does the rest
   Bits exits;
   std::vector<Route> routes;
   std::vector<uint32_t> free_routes;
