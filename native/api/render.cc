@@ -1,7 +1,7 @@
 #include "native/api/render.h"
 
+#include "common/base/rfc3339.h"
 #include "common/token/token.h"
-#include "native/api/rfc3339.h"
 #include "native/control/names.h"
 
 #include <array>

@@ -1,5 +1,6 @@
 #include "native/cli/commands.h"
 
+#include "common/base/rfc3339.h"
 #include "native/cli/api_call.h"
 #include "native/cli/app.h"
 #include "native/cli/output.h"

@@ -2,7 +2,7 @@
 // agrees on the member that was read; a time that is taken is written and read back the same.
 #include "native/api/body.h"
 #include "native/api/render.h"
-#include "native/api/rfc3339.h"
+#include "common/base/rfc3339.h"
 
 #include <nlohmann/json.hpp>
 

@@ -1,6 +1,6 @@
 #include "native/api/body.h"
 
-#include "native/api/rfc3339.h"
+#include "common/base/rfc3339.h"
 
 #include <catch2/catch.hpp>
 

@@ -1,10 +1,10 @@
-#include "native/api/rfc3339.h"
+#include "common/base/rfc3339.h"
 
 #include <catch2/catch.hpp>
 
 #include <random>
 
-namespace es::api {
+namespace es {
 namespace {
 
 std::string written(WallTime t) {
@@ -90,4 +90,4 @@ TEST_CASE("times outside the four-digit years are written as the nearest inside"
 }
 
 }  // namespace
-}  // namespace es::api
+}  // namespace es

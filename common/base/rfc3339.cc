@@ -1,9 +1,9 @@
-#include "native/api/rfc3339.h"
+#include "common/base/rfc3339.h"
 
 #include <algorithm>
 #include <chrono>
 
-namespace es::api {
+namespace es {
 namespace {
 
 // Takes exactly `len` digits off the front.
@@ -116,4 +116,10 @@ void append_rfc3339(std::string& out, WallTime t) {
   out += 'Z';
 }
 
-}  // namespace es::api
+std::string format_rfc3339(WallTime t) {
+  std::string out;
+  append_rfc3339(out, t);
+  return out;
+}
+
+}  // namespace es
