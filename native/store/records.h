@@ -54,11 +54,40 @@ struct ApiKey {
   friend bool operator==(const ApiKey&, const ApiKey&) = default;
 };
 
+// Keys and addresses are in their text forms; lists and Hostinfo are JSON in the database.
+struct Node {
+  uint64_t id = 0;
+  std::string machine_key;          // "mkey:..."
+  std::string node_key;             // "nodekey:...", unique
+  std::string disco_key;            // empty: not known yet
+  std::string ipv4;                 // unique; empty: none
+  std::string ipv6;                 // likewise
+  std::string hostname;             // as the host calls itself
+  std::string given_name;           // its DNS label, unique
+  bool name_is_chosen = false;      // by a person: the host's renaming does not change it
+  std::optional<uint64_t> user_id;  // none: owned by its tags
+  std::vector<std::string> tags;
+  std::optional<uint64_t> pre_auth_key_id;
+  std::string register_method;  // "authkey", "cli", "oidc"
+  bool ephemeral = false;
+  std::string hostinfo;
+  std::vector<std::string> endpoints;
+  int32_t home_derp = 0;
+  uint32_t capability_version = 0;
+  std::vector<std::string> approved_routes;
+  std::optional<WallTime> expiry;     // none: never
+  std::optional<WallTime> last_seen;  // none: never connected
+  WallTime created_at{};
+
+  friend bool operator==(const Node&, const Node&) = default;
+};
+
 // Everything, each ascending by id.
 struct Contents {
   std::vector<User> users;
   std::vector<PreAuthKey> pre_auth_keys;
   std::vector<ApiKey> api_keys;
+  std::vector<Node> nodes;
 };
 
 }  // namespace es::store

@@ -1,30 +1,9 @@
 #include "native/store/sqlite_rows.h"
 
-#include <nlohmann/json.hpp>
+#include "native/store/text_list.h"
 
 namespace es::store {
 namespace {
-
-std::string tags_to_text(const std::vector<std::string>& tags) {
-  return nlohmann::json(tags).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-Result<std::vector<std::string>, StoreError> tags_from_text(const std::string& text, uint64_t id) {
-  const auto parsed = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  std::vector<std::string> tags;
-  bool sound = parsed.is_array();
-  if (sound) {
-    for (const auto& tag : parsed) {
-      sound = sound && tag.is_string();
-      if (tag.is_string()) tags.push_back(tag.get<std::string>());
-    }
-  }
-  if (!sound) {
-    return StoreError{StoreErrorKind::kBroken,
-                      "the tags of pre-auth key " + std::to_string(id) + " are not a JSON list"};
-  }
-  return tags;
-}
 
 std::optional<std::string_view> text_or_null(const std::string& text) {
   if (text.empty()) return std::nullopt;
@@ -50,6 +29,7 @@ Result<SqliteRows, StoreError> SqliteRows::prepare(sqlite3* db) {
        " expiration, created_at) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"},
       {&rows.expire_pre_auth_key_, "UPDATE pre_auth_keys SET expiration = ? WHERE id = ?"},
       {&rows.delete_pre_auth_key_, "DELETE FROM pre_auth_keys WHERE id = ?"},
+      {&rows.use_pre_auth_key_, "UPDATE pre_auth_keys SET used = 1 WHERE id = ? AND used = 0"},
       {&rows.insert_api_key_,
        "INSERT INTO api_keys(prefix, hash, expiration, last_seen, created_at)"
        " VALUES(?, ?, ?, ?, ?)"},
@@ -68,6 +48,7 @@ Result<SqliteRows, StoreError> SqliteRows::prepare(sqlite3* db) {
   for (const auto& entry : statements) {
     ES_TRY(*entry.statement, Statement::prepare(db, entry.sql));
   }
+  ES_TRY(rows.nodes_, SqliteNodeRows::prepare(db));
   return rows;
 }
 
@@ -89,7 +70,7 @@ Result<Contents, StoreError> SqliteRows::load() {
   for (Statement& s = select_pre_auth_keys_;;) {
     ES_TRY(const bool row, s.next());
     if (!row) break;
-    ES_TRY(auto tags, tags_from_text(s.column_text(7), s.column_id(0)));
+    ES_TRY(auto tags, text_list(s.column_text(7), "the tags of a pre-auth key"));
     all.pre_auth_keys.push_back({.id = s.column_id(0),
                                  .prefix = s.column_text(1),
                                  .hash = s.column_text(2),
@@ -111,6 +92,7 @@ Result<Contents, StoreError> SqliteRows::load() {
                             .last_seen = s.column_optional_time(4),
                             .created_at = s.column_time(5)});
   }
+  ES_TRY(all.nodes, nodes_.load());
   return all;
 }
 
@@ -171,7 +153,7 @@ DbStatus SqliteRows::apply(RenameUser& c) {
 DbStatus SqliteRows::apply(DeleteUser& c) { return delete_row(delete_user_, c.id, "user"); }
 
 DbStatus SqliteRows::apply(InsertPreAuthKey& c) {
-  const std::string tags = tags_to_text(c.key.tags);
+  const std::string tags = list_text(c.key.tags);
   Statement& s = insert_pre_auth_key_;
   s.bind_text(1, c.key.prefix);
   s.bind_blob(2, c.key.hash);
@@ -191,6 +173,15 @@ DbStatus SqliteRows::apply(ExpirePreAuthKey& c) {
 
 DbStatus SqliteRows::apply(DeletePreAuthKey& c) {
   return delete_row(delete_pre_auth_key_, c.id, "pre-auth key");
+}
+
+DbStatus SqliteRows::apply(UsePreAuthKey& c) {
+  use_pre_auth_key_.bind_id(1, c.id);
+  ES_CHECK(use_pre_auth_key_.run());
+  if (sqlite3_changes(db_) == 0) {
+    return StoreError{StoreErrorKind::kConflict, "the pre-auth key has already been used"};
+  }
+  return {};
 }
 
 DbStatus SqliteRows::apply(InsertApiKey& c) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "native/store/sqlite_db.h"
+#include "native/store/sqlite_node_rows.h"
 
 namespace es::store {
 
@@ -23,10 +24,16 @@ class SqliteRows {
   DbStatus apply(InsertPreAuthKey& c);
   DbStatus apply(ExpirePreAuthKey& c);
   DbStatus apply(DeletePreAuthKey& c);
+  DbStatus apply(UsePreAuthKey& c);
   DbStatus apply(InsertApiKey& c);
   DbStatus apply(ExpireApiKey& c);
   DbStatus apply(DeleteApiKey& c);
   DbStatus apply(TouchApiKeys& c);
+  // Changes of nodes.
+  template <class C>
+  DbStatus apply(C& c) {
+    return nodes_.apply(c);
+  }
   DbStatus insert(Statement& statement, uint64_t& id);
   DbStatus change_row(Statement& statement, const char* noun);
   DbStatus set_expiration(Statement& statement, uint64_t id, WallTime at, const char* noun);
@@ -39,6 +46,7 @@ class SqliteRows {
   Statement insert_pre_auth_key_;
   Statement expire_pre_auth_key_;
   Statement delete_pre_auth_key_;
+  Statement use_pre_auth_key_;
   Statement insert_api_key_;
   Statement expire_api_key_;
   Statement delete_api_key_;
@@ -46,6 +54,7 @@ class SqliteRows {
   Statement select_users_;
   Statement select_pre_auth_keys_;
   Statement select_api_keys_;
+  SqliteNodeRows nodes_;
 };
 
 }  // namespace es::store

@@ -47,6 +47,34 @@ CREATE TABLE api_keys(
   created_at integer NOT NULL
 ) STRICT;
 )sql"},
+    {"nodes", R"sql(
+CREATE TABLE nodes(
+  id integer PRIMARY KEY AUTOINCREMENT,
+  machine_key text NOT NULL,
+  node_key text NOT NULL UNIQUE,
+  disco_key text NOT NULL,
+  ipv4 text UNIQUE,
+  ipv6 text UNIQUE,
+  hostname text NOT NULL,
+  given_name text NOT NULL UNIQUE,
+  name_is_chosen integer NOT NULL,
+  user_id integer REFERENCES users(id) ON DELETE RESTRICT,
+  tags text NOT NULL,
+  pre_auth_key_id integer REFERENCES pre_auth_keys(id) ON DELETE SET NULL,
+  register_method text NOT NULL,
+  ephemeral integer NOT NULL,
+  hostinfo text NOT NULL,
+  endpoints text NOT NULL,
+  home_derp integer NOT NULL,
+  capability_version integer NOT NULL,
+  approved_routes text NOT NULL,
+  expiry integer,
+  last_seen integer,
+  created_at integer NOT NULL
+) STRICT;
+CREATE INDEX idx_nodes_user ON nodes(user_id);
+CREATE INDEX idx_nodes_pre_auth_key ON nodes(pre_auth_key_id);
+)sql"},
 };
 
 DbStatus run_migrations(sqlite3* db, std::span<const Migration> list) {

@@ -78,9 +78,65 @@ struct TouchApiKeys {
   std::vector<std::pair<uint64_t, WallTime>> last_seen;
 };
 
+// Takes a key that may be used once; a conflict when it was used before.
+struct UsePreAuthKey {
+  uint64_t id = 0;
+};
+struct InsertNode {
+  Node node;  // id is filled in the commit
+};
+// A registration of a node that is there: whose it is, under which key, for how long.
+struct SetNodeIdentity {
+  uint64_t id = 0;
+  std::string node_key;
+  std::optional<uint64_t> user_id;
+  std::vector<std::string> tags;
+  std::optional<uint64_t> pre_auth_key_id;
+  std::string register_method;
+  bool ephemeral = false;
+  std::optional<WallTime> expiry;
+};
+// What the node says of itself.
+struct SetNodeInfo {
+  uint64_t id = 0;
+  std::string disco_key;
+  std::string hostname;
+  std::string hostinfo;
+  std::vector<std::string> endpoints;
+  int32_t home_derp = 0;
+  uint32_t capability_version = 0;
+};
+struct RenameNode {
+  uint64_t id = 0;
+  std::string given_name;
+  bool name_is_chosen = false;
+};
+// The node then belongs to its tags and to no user.
+struct SetNodeTags {
+  uint64_t id = 0;
+  std::vector<std::string> tags;
+};
+struct SetNodeExpiry {
+  uint64_t id = 0;
+  std::optional<WallTime> expiry;
+};
+struct SetNodeRoutes {
+  uint64_t id = 0;
+  std::vector<std::string> approved_routes;
+};
+struct DeleteNode {
+  uint64_t id = 0;
+};
+// Nodes that are gone meanwhile are skipped.
+struct TouchNodes {
+  std::vector<std::pair<uint64_t, WallTime>> last_seen;
+};
+
 using Change =
     std::variant<InsertUser, RenameUser, DeleteUser, InsertPreAuthKey, ExpirePreAuthKey,
-                 DeletePreAuthKey, InsertApiKey, ExpireApiKey, DeleteApiKey, TouchApiKeys>;
+                 DeletePreAuthKey, UsePreAuthKey, InsertApiKey, ExpireApiKey, DeleteApiKey,
+                 TouchApiKeys, InsertNode, SetNodeIdentity, SetNodeInfo, RenameNode, SetNodeTags,
+                 SetNodeExpiry, SetNodeRoutes, DeleteNode, TouchNodes>;
 
 // All of its changes are stored, or none. In a commit the ids are filled in.
 struct Transaction {

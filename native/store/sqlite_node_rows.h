@@ -1,0 +1,44 @@
+// The statements of the nodes table. Internal to the room.
+#pragma once
+
+#include "native/store/sqlite_db.h"
+
+#include <vector>
+
+namespace es::store {
+
+class SqliteNodeRows {
+ public:
+  static Result<SqliteNodeRows, StoreError> prepare(sqlite3* db);
+
+  Result<std::vector<Node>, StoreError> load();
+
+  // As SqliteRows::apply.
+  DbStatus apply(InsertNode& c);
+  DbStatus apply(SetNodeIdentity& c);
+  DbStatus apply(SetNodeInfo& c);
+  DbStatus apply(RenameNode& c);
+  DbStatus apply(SetNodeTags& c);
+  DbStatus apply(SetNodeExpiry& c);
+  DbStatus apply(SetNodeRoutes& c);
+  DbStatus apply(DeleteNode& c);
+  DbStatus apply(TouchNodes& c);
+
+ private:
+  // Runs a statement that must change one node.
+  DbStatus change(Statement& statement);
+
+  sqlite3* db_ = nullptr;
+  Statement insert_;
+  Statement set_identity_;
+  Statement set_info_;
+  Statement rename_;
+  Statement set_tags_;
+  Statement set_expiry_;
+  Statement set_routes_;
+  Statement delete_;
+  Statement touch_;
+  Statement select_;
+};
+
+}  // namespace es::store
