@@ -55,11 +55,35 @@ Directory::~Directory() { close(); }
 Result<std::unique_ptr<Directory>, store::StoreError> Directory::create(
     std::unique_ptr<store::Store> store, Options options) {
   std::unique_ptr<Directory> directory(new Directory(std::move(store), std::move(options)));
-  Tables* tables = directory->tables_.get();
-  ES_CHECK(directory->store_->start(
-      [tables](store::Contents contents) { tables->load(std::move(contents)); },
-      [tables](std::span<const store::Transaction> commits) { tables->apply(commits); }));
+  Directory* self = directory.get();
+  ES_CHECK(self->store_->start(
+      [self](store::Contents contents) {
+        self->loaded_nodes_ = std::move(contents.nodes);
+        self->tables_->load(std::move(contents));
+      },
+      [self](std::span<const store::Transaction> commits) { self->apply(commits); }));
   return directory;
+}
+
+void Directory::apply(std::span<const store::Transaction> commits) {
+  tables_->apply(commits);
+  const std::lock_guard lock(listener_mutex_);
+  if (listener_) listener_(commits);
+}
+
+void Directory::listen(std::function<void(std::span<const store::Transaction>)> listener) {
+  const std::lock_guard lock(listener_mutex_);
+  listener_ = std::move(listener);
+}
+
+void Directory::submit(store::Transaction transaction, store::Store::Done done) {
+  store_->write(std::move(transaction), std::move(done));
+}
+
+std::shared_ptr<const PreAuthKey> Directory::find_pre_auth_key(std::string_view text) const {
+  const Result<token::Token> token = token::parse_token(text);
+  if (!token || token->kind != token::TokenKind::kAuth) return nullptr;
+  return tables_->pre_auth_key(token->id, token::token_store_hash(text));
 }
 
 uint64_t Directory::users_version() const { return tables_->users_version(); }

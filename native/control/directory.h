@@ -23,9 +23,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace es::control {
@@ -144,6 +147,16 @@ class Directory {
   // In memory and in constant time for every well-formed text; notes last_seen.
   ApiKeyVerdict verify_api_key(std::string_view text, WallTime now);
 
+  // For the tailnet, which shares the store: nodes as they were loaded (once), its own writes, and
+  // every commit from now on, on the store's thread. An empty listener ends that.
+  std::vector<store::Node> take_nodes() { return std::exchange(loaded_nodes_, {}); }
+  void submit(store::Transaction transaction, store::Store::Done done);
+  void listen(std::function<void(std::span<const store::Transaction>)> listener);
+  Refusal refusal_of(const store::StoreError& error, std::string_view noun) const;
+  // The key that this text is; null when there is none, however wrong the text. May be expired or
+  // used: that is for the caller to see.
+  std::shared_ptr<const PreAuthKey> find_pre_auth_key(std::string_view text) const;
+
   // Does the database answer?
   void ping(Answer<void> answer);
 
@@ -158,7 +171,7 @@ class Directory {
   };
 
   Directory(std::unique_ptr<store::Store> store, Options options);
-  Refusal refusal_of(const store::StoreError& error, std::string_view noun) const;
+  void apply(std::span<const store::Transaction> commits);
   // One change, answered with what `result` makes of its commit.
   template <class T, class F>
   void write(store::Change change, std::string_view noun, Answer<T> answer, F result);
@@ -172,6 +185,9 @@ class Directory {
   const Options options_;
   std::atomic<int64_t> last_seen_stored_ms_{0};
   std::unique_ptr<Tables> tables_;
+  std::vector<store::Node> loaded_nodes_;
+  std::mutex listener_mutex_;
+  std::function<void(std::span<const store::Transaction>)> listener_;
   std::unique_ptr<store::Store> store_;  // closed first: its thread feeds the tables
 };
 

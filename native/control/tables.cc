@@ -31,7 +31,12 @@ void Tables::apply(std::span<const store::Transaction> commits) {
   const std::unique_lock lock(mutex_);
   for (const store::Transaction& commit : commits) {
     for (const store::Change& change : commit.changes) {
-      std::visit([this](const auto& c) { apply(c); }, change);
+      std::visit(
+          [this](const auto& c) {
+            // Nodes are the tailnet's.
+            if constexpr (requires { apply(c); }) apply(c);
+          },
+          change);
     }
   }
 }
@@ -69,12 +74,17 @@ void Tables::apply(const store::DeleteUser& c) {
   const auto name = local_names_.find(found->second->name);
   if (name != local_names_.end() && name->second == c.id) local_names_.erase(name);
   users_.erase(found);
-  std::erase_if(pre_auth_keys_, [&](const auto& entry) { return entry.second->user_id == c.id; });
+  std::erase_if(pre_auth_keys_, [&](const auto& entry) {
+    if (entry.second->user_id != c.id) return false;
+    pre_auth_key_prefixes_.erase(entry.second->prefix);
+    return true;
+  });
   users_changed();
 }
 
 void Tables::apply(const store::InsertPreAuthKey& c) {
   pre_auth_keys_[c.key.id] = std::make_shared<const PreAuthKey>(c.key);
+  pre_auth_key_prefixes_[c.key.prefix] = c.key.id;
   keys_changed();
 }
 
@@ -88,7 +98,19 @@ void Tables::apply(const store::ExpirePreAuthKey& c) {
 }
 
 void Tables::apply(const store::DeletePreAuthKey& c) {
-  pre_auth_keys_.erase(c.id);
+  const auto found = pre_auth_keys_.find(c.id);
+  if (found == pre_auth_keys_.end()) return;
+  pre_auth_key_prefixes_.erase(found->second->prefix);
+  pre_auth_keys_.erase(found);
+  keys_changed();
+}
+
+void Tables::apply(const store::UsePreAuthKey& c) {
+  const auto found = pre_auth_keys_.find(c.id);
+  if (found == pre_auth_keys_.end()) return;
+  auto used = std::make_shared<PreAuthKey>(*found->second);
+  used->used = true;
+  found->second = std::move(used);
   keys_changed();
 }
 
@@ -157,6 +179,14 @@ Snapshot<OwnedPreAuthKey> Tables::pre_auth_keys() const {
     list.rows.push_back({key, std::move(owner)});
   }
   return list;
+}
+
+std::shared_ptr<const PreAuthKey> Tables::pre_auth_key(std::string_view prefix, Bytes hash) const {
+  const std::shared_lock lock(mutex_);
+  const auto id = pre_auth_key_prefixes_.find(std::string(prefix));
+  if (id == pre_auth_key_prefixes_.end()) return nullptr;
+  const auto& key = pre_auth_keys_.at(id->second);
+  return equal_constant_time(as_bytes(key->hash), hash) ? key : nullptr;
 }
 
 bool Tables::has_pre_auth_key(uint64_t id) const {

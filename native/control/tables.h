@@ -29,6 +29,8 @@ class Tables {
 
   Snapshot<OwnedPreAuthKey> pre_auth_keys() const;
   bool has_pre_auth_key(uint64_t id) const;
+  // The key with this prefix whose hash this is, compared in constant time; null: none.
+  std::shared_ptr<const PreAuthKey> pre_auth_key(std::string_view prefix, Bytes hash) const;
 
   std::vector<ApiKey> api_keys() const;
   std::optional<uint64_t> api_key_id(const ApiKeySelector& which) const;
@@ -53,6 +55,7 @@ class Tables {
   void apply(const store::InsertPreAuthKey& c);
   void apply(const store::ExpirePreAuthKey& c);
   void apply(const store::DeletePreAuthKey& c);
+  void apply(const store::UsePreAuthKey& c);
   void apply(const store::InsertApiKey& c);
   void apply(const store::ExpireApiKey& c);
   void apply(const store::DeleteApiKey& c);
@@ -64,6 +67,7 @@ class Tables {
   std::map<uint64_t, std::shared_ptr<const User>> users_;
   std::unordered_map<std::string, uint64_t> local_names_;
   std::map<uint64_t, std::shared_ptr<const PreAuthKey>> pre_auth_keys_;
+  std::unordered_map<std::string, uint64_t> pre_auth_key_prefixes_;
   std::map<uint64_t, ApiKeyEntry> api_keys_;
   std::unordered_map<std::string, uint64_t> api_key_prefixes_;
   // Written under the lock, read without it.

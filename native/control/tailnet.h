@@ -1,0 +1,244 @@
+// The tailnet: its nodes, their registrations, and who must learn what about whom.
+//
+// A change costs what it changes: it makes one new Node, marks it in the sessions that see it, and
+// wakes them. Nothing is rendered until a session asks (MapSession::take), and what is rendered is
+// rendered once for all viewers. A session that is slow only finds its marks merged: its queue is
+// bounded by the number of nodes, never by the number of changes.
+//
+// Durable changes (registration, names, tags, expiry, routes) are applied when their commit is on
+// disk and answered after that. What a node says of itself is applied at once and stored behind.
+//
+// Threads: every method from any thread. Answers and wake callbacks may come on the caller's or the
+// store's thread and must not block or call back into the tailnet.
+#pragma once
+
+#include "common/base/result.h"
+#include "common/base/time.h"
+#include "native/control/address_pool.h"
+#include "native/control/directory.h"
+#include "native/control/map_payload.h"
+#include "native/control/node.h"
+#include "native/control/node_name.h"
+#include "native/tailcfg/map_request.h"
+#include "native/tailcfg/node.h"
+#include "native/tailcfg/register.h"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace es::control {
+
+// Clients before 1.80 are told to update.
+inline constexpr uint32_t kMinCapabilityVersion = 113;
+
+class MapSession;
+
+struct TailnetOptions {
+  std::string server_url;   // absolute, without a trailing slash: AuthURLs begin with it
+  std::string base_domain;  // MagicDNS names end with it
+  std::string dns_config_json = "{}";
+  std::string derp_map_json = "{\"Regions\":{}}";
+  AddressPool::Options addresses;
+  Millis key_lifetime{0};  // of user-owned nodes; 0: no expiry
+  Millis ephemeral_timeout{120'000};
+  Millis offline_grace{10'000};  // between the end of a session and peers seeing it
+  Millis registration_lifetime{15 * 60'000};
+  size_t max_registrations = 1024;  // waiting for an approval; beyond it the oldest goes
+  std::function<void(MutableBytes)> random;
+};
+
+// How far the core has got, for metrics.
+struct TailnetStats {
+  size_t nodes = 0;
+  size_t online = 0;
+  size_t sessions = 0;
+  uint64_t full_maps = 0;
+  uint64_t delta_maps = 0;
+  uint64_t overflows = 0;  // deltas replaced by a full map
+  uint64_t registrations = 0;
+  uint64_t refused_registrations = 0;
+};
+
+class Tailnet {
+ public:
+  using RegisterAnswer = std::function<void(tailcfg::RegisterResponse)>;
+  using Ticket = uint64_t;
+
+  // `directory` must outlive the tailnet and feed its commits to apply(). Refuses stored nodes that
+  // cannot be read and options that cannot serve.
+  static Result<std::unique_ptr<Tailnet>, Refusal> create(Directory& directory,
+                                                          std::vector<store::Node> nodes,
+                                                          TailnetOptions options, WallTime now);
+  ~Tailnet();
+  Tailnet(const Tailnet&) = delete;
+  Tailnet& operator=(const Tailnet&) = delete;
+
+  // Commits of the store, in order.
+  void apply(std::span<const store::Transaction> commits);
+  // Offline and ephemeral nodes, expired keys and registrations. Call about once a second.
+  void tick(WallTime now);
+
+  // POST /machine/register. The answer may wait for an approval; abandon() forgets it.
+  Ticket register_node(const tailcfg::MachineKey& machine, const tailcfg::RegisterRequest& request,
+                       WallTime now, RegisterAnswer answer);
+  void abandon(Ticket ticket);
+
+  // POST /machine/map. Both refuse a node key that is unknown or belongs to another machine.
+  Status update(const tailcfg::MachineKey& machine, const tailcfg::MapRequest& request,
+                WallTime now);
+  // A new session of a node ends the one before. `wake` is called when take() may have something.
+  Result<std::shared_ptr<MapSession>> open_session(const tailcfg::MachineKey& machine,
+                                                   const tailcfg::MapRequest& request, WallTime now,
+                                                   std::function<void()> wake);
+
+  // For the API and for DERP admission.
+  std::vector<NodePtr> nodes() const;  // ascending by id
+  NodePtr node(uint64_t id) const;     // null: there is none
+  bool knows(const tailcfg::NodeKey& key) const;
+  // Approves a registration that waits under this id, for this user.
+  void approve(std::string_view auth_id, uint64_t user_id, WallTime now, Answer<NodePtr> answer);
+  void reject(std::string_view auth_id, Answer<void> answer);
+  void rename(uint64_t id, std::string_view label, Answer<NodePtr> answer);
+  void set_tags(uint64_t id, std::vector<std::string> tags, Answer<NodePtr> answer);
+  // Nothing: the key never expires.
+  void set_expiry(uint64_t id, std::optional<WallTime> expiry, Answer<NodePtr> answer);
+  void approve_routes(uint64_t id, std::vector<std::string> routes, Answer<NodePtr> answer);
+  void remove(uint64_t id, Answer<void> answer);
+
+  TailnetStats stats() const;
+
+ private:
+  friend class MapSession;
+
+  // What a session has to say about a node.
+  enum Mark : uint8_t {
+    kWhole = 1,
+    kRemoved = 2,
+    kOnline = 4,
+    kEndpoints = 8,
+    kHomeDerp = 16,
+    kDisco = 32,
+    kKey = 64,
+    kCapability = 128,
+  };
+  struct Entry;         // a node and what hangs on it
+  struct Registration;  // waits for an approval
+  struct Waiter {
+    Ticket ticket = 0;
+    RegisterAnswer answer;
+  };
+  // Calls to make once the lock is released.
+  using Calls = std::vector<std::function<void()>>;
+
+  Tailnet(Directory& directory, TailnetOptions options, AddressPool pool);
+
+  // All below: under the lock.
+  Entry* find(uint64_t id);
+  Entry* find(const tailcfg::NodeKey& key);
+  Entry* entry_of(const tailcfg::MachineKey& machine, const tailcfg::NodeKey& key);
+  void insert(Node node);
+  void erase(uint64_t id, Calls& calls);
+  // Replaces the node with what `change` makes of a copy, and marks it.
+  template <class F>
+  void change(Entry& entry, uint8_t marks, Calls& calls, F&& edit);
+  void mark(uint64_t id, uint8_t marks, Calls& calls);
+  void mark_self(Entry& entry, Calls& calls);
+  void choose_primaries(Calls& calls);
+  void set_online(Entry& entry, bool online, WallTime now, Calls& calls);
+  void apply_change(const store::Change& change, Calls& calls);
+  // The store may answer inside the call, so it is asked once the lock is released.
+  void submit(store::Transaction transaction, store::Store::Done done, Calls& calls);
+  void store_info(Entry& entry, Calls& calls);
+
+  struct Registering;  // one register request on its way
+  tailcfg::RegisterResponse state_of(const Entry& entry, WallTime now) const;
+  tailcfg::Profile profile_of(const Node& node) const;
+  bool register_known(Registering& r, Entry& entry, Calls& calls);
+  void register_with_key(Registering& r, Calls& calls);
+  void register_followup(Registering& r, Calls& calls);
+  void register_interactive(Registering& r, Calls& calls);
+  void log_out(Registering& r, Entry& entry, Calls& calls);
+  struct Grant;  // under what terms a machine may be a node
+  void admit(const tailcfg::MachineKey& machine, const tailcfg::RegisterRequest& request,
+             const Grant& grant, WallTime now, Answer<NodePtr> answer, Calls& calls);
+  Entry* node_to_renew(const tailcfg::MachineKey& machine, const Grant& grant);
+  void finish_waiters(const std::string& auth_id, const tailcfg::RegisterResponse& response,
+                      Calls& calls);
+  std::string new_auth_id();
+  void write_node(uint64_t id, store::Change change, Answer<NodePtr> answer);
+
+  // Rendering.
+  const MapPiece& peer_piece(Entry& entry);
+  tailcfg::Node wire_node(const Node& node) const;
+  std::string self_json(const Node& node) const;
+  std::string profile_json(uint64_t user) const;
+  std::string take(MapSession& session, WallTime now);
+  void write_full(MapSession& session, WallTime now, MapPayload& out);
+  void write_delta(MapSession& session, WallTime now, MapPayload& out);
+  void write_profiles(MapSession& session, const std::vector<uint64_t>& users, MapPayload& out);
+  void close(MapSession& session, WallTime now);
+
+  Directory& directory_;
+  const TailnetOptions options_;
+
+  mutable std::mutex mutex_;
+  AddressPool pool_;
+  NodeNames names_;
+  std::map<uint64_t, Entry> nodes_;
+  std::unordered_map<tailcfg::NodeKey, uint64_t> by_key_;
+  std::map<tailcfg::MachineKey, std::set<uint64_t>> by_machine_;
+  std::map<std::string, Registration> registrations_;  // by auth id
+  std::map<std::string, uint64_t> primaries_;          // by prefix
+  uint64_t version_ = 0;
+  Ticket next_ticket_ = 1;
+  TailnetStats stats_;
+};
+
+// One long poll of a node. Owned by whoever writes the stream; destroying it ends the session.
+class MapSession {
+ public:
+  ~MapSession();
+  MapSession(const MapSession&) = delete;
+  MapSession& operator=(const MapSession&) = delete;
+
+  // The next message, or nothing: the payload as the client asked for it, without length prefix.
+  std::optional<std::string> take(WallTime now);
+  // True when a newer session took over or the node is gone: end the stream.
+  bool ended() const;
+  // A keep-alive message in this session's form.
+  std::string keep_alive(WallTime now) const;
+  // Ends the session; `now` is when the client left.
+  void close(WallTime now);
+
+  uint64_t node_id() const { return node_id_; }
+
+ private:
+  friend class Tailnet;
+  MapSession(Tailnet& tailnet, uint64_t node_id, Compression compression,
+             std::function<void()> wake)
+      : tailnet_(tailnet), node_id_(node_id), compression_(compression), wake_(std::move(wake)) {}
+
+  Tailnet& tailnet_;
+  const uint64_t node_id_;
+  const Compression compression_;
+  const std::function<void()> wake_;
+  // Under the tailnet's lock:
+  std::unordered_map<uint64_t, uint8_t> marks_;  // by node id
+  std::set<uint64_t> profiles_;                  // users whose profile was sent
+  bool full_ = true;                             // the next message is a whole map
+  bool self_ = false;                            // the own node has changed
+  bool woken_ = true;
+  bool ended_ = false;
+};
+
+}  // namespace es::control

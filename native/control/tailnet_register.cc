@@ -1,0 +1,398 @@
+// Registration: who may be a node, by which key or whose approval.
+//
+// Source of the decisions: what clients 1.80 to 1.102 send and expect, and what Headscale 0.29
+// answers. Refusals are answers with a text: clients show it, while they retry other failures
+// silently.
+#include "common/base/hex.h"
+#include "native/control/tailnet.h"
+#include "native/control/tailnet_state.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace es::control {
+namespace {
+
+constexpr std::string_view kAuthIdPrefix = "hskey-authreq-";
+// Two registrations of one machine may race for its row; the second then finds what the first made.
+constexpr std::string_view kTryAgain = "the control server is busy, try again";
+
+// The last part of the path of an AuthURL.
+std::string auth_id_of(std::string_view url) {
+  url = url.substr(0, url.find_first_of("?#"));
+  const size_t slash = url.rfind('/');
+  return std::string(slash == std::string_view::npos ? url : url.substr(slash + 1));
+}
+
+std::string join(const std::vector<std::string>& list) {
+  std::string out;
+  for (const std::string& item : list) out += (out.empty() ? "" : ", ") + item;
+  return out;
+}
+
+}  // namespace
+
+tailcfg::RegisterResponse Tailnet::state_of(const Entry& entry, WallTime now) const {
+  tailcfg::RegisterResponse out;
+  out.user = profile_of(*entry.node);
+  out.node_key_expired = entry.node->expired(now);
+  out.machine_authorized = true;
+  return out;
+}
+
+std::string Tailnet::new_auth_id() {
+  std::array<uint8_t, 12> random{};
+  options_.random(random);
+  return std::string(kAuthIdPrefix) + hex_encode(random);
+}
+
+Tailnet::Ticket Tailnet::register_node(const tailcfg::MachineKey& machine,
+                                       const tailcfg::RegisterRequest& request, WallTime now,
+                                       RegisterAnswer answer) {
+  Calls calls;
+  Ticket ticket = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    ticket = next_ticket_++;
+    Registering r{machine, request, now, ticket, std::move(answer)};
+    Entry* entry = find(request.node_key);
+    if (entry != nullptr && entry->node->machine_key != machine) {
+      ++stats_.refused_registrations;
+      r.refuse("node exists with a different machine key", calls);
+    } else if (entry != nullptr && register_known(r, *entry, calls)) {
+      // Done.
+    } else if (entry == nullptr && request.expiry && *request.expiry <= now) {
+      // Logging out what is not logged in.
+      tailcfg::RegisterResponse out;
+      out.node_key_expired = true;
+      r.reply(std::move(out), calls);
+    } else if (!request.auth_key.empty()) {
+      register_with_key(r, calls);
+    } else if (!request.followup.empty()) {
+      register_followup(r, calls);
+    } else {
+      register_interactive(r, calls);
+    }
+  }
+  run(calls);
+  return ticket;
+}
+
+// True when the request is settled by what is known of the node.
+bool Tailnet::register_known(Registering& r, Entry& entry, Calls& calls) {
+  const tailcfg::RegisterRequest& request = r.request;
+  const bool expired = entry.node->expired(r.now);
+  if (request.expiry && *request.expiry <= r.now) {
+    log_out(r, entry, calls);
+    return true;
+  }
+  // A restarted client repeats its key; a spent one must not keep it out.
+  if (!expired && (!request.auth_key.empty() || !request.followup.empty())) {
+    r.reply(state_of(entry, r.now), calls);
+    return true;
+  }
+  if (!request.auth_key.empty() || !request.followup.empty()) return false;
+  if (expired) {
+    // The client makes a new key and comes back.
+    r.reply(state_of(entry, r.now), calls);
+    return true;
+  }
+  if (!request.expiry) {
+    r.reply(state_of(entry, r.now), calls);
+    return true;
+  }
+  if (entry.node->row.expiry && *request.expiry > *entry.node->row.expiry) {
+    r.refuse("extending key is not allowed", calls);
+    return true;
+  }
+  const uint64_t id = entry.node->row.id;
+  submit(
+      {{store::SetNodeExpiry{id, *request.expiry}}},
+      [this, id, now = r.now, answer = std::move(r.answer)](auto done) {
+        tailcfg::RegisterResponse out;
+        {
+          const std::lock_guard lock(mutex_);
+          const Entry* found = find(id);
+          if (done.ok() && found != nullptr) {
+            out = state_of(*found, now);
+          } else {
+            out.error = kTryAgain;
+          }
+        }
+        answer(std::move(out));
+      },
+      calls);
+  return true;
+}
+
+void Tailnet::log_out(Registering& r, Entry& entry, Calls& calls) {
+  const uint64_t id = entry.node->row.id;
+  tailcfg::RegisterResponse out = state_of(entry, r.now);
+  out.node_key_expired = true;
+  store::Change change = store::SetNodeExpiry{id, r.now};
+  if (entry.node->row.ephemeral) change = store::DeleteNode{id};
+  submit(
+      {{std::move(change)}},
+      [out = std::move(out), answer = std::move(r.answer)](auto done) mutable {
+        if (!done.ok()) {
+          out = {};
+          out.error = kTryAgain;
+        }
+        answer(std::move(out));
+      },
+      calls);
+}
+
+void Tailnet::register_with_key(Registering& r, Calls& calls) {
+  const auto key = directory_.find_pre_auth_key(r.request.auth_key);
+  std::string refusal;
+  if (key == nullptr) {
+    refusal = "invalid auth key: it is unknown or was deleted; ask for a new one";
+  } else if (key->expiration && *key->expiration <= r.now) {
+    refusal = "this auth key has expired; ask for a new one";
+  } else if (key->used && !key->reusable) {
+    refusal = "this auth key was for one use and has been used; ask for a new one";
+  } else {
+    std::vector<std::string> denied;
+    for (const std::string& tag : r.request.hostinfo.request_tags) {
+      if (std::find(key->tags.begin(), key->tags.end(), tag) == key->tags.end()) {
+        denied.push_back(tag);
+      }
+    }
+    if (!denied.empty()) {
+      refusal = "requested tags [" + join(denied) + "] are invalid or not permitted";
+    }
+  }
+  if (!refusal.empty()) {
+    ++stats_.refused_registrations;
+    return r.refuse(std::move(refusal), calls);
+  }
+  Grant grant;
+  grant.tags = key->tags;
+  if (grant.tags.empty()) grant.user_id = key->user_id;
+  grant.pre_auth_key_id = key->id;
+  grant.use_key = !key->reusable;
+  grant.ephemeral = key->ephemeral || r.request.ephemeral;
+  grant.method = "authkey";
+  admit(
+      r.machine, r.request, grant, r.now,
+      [this, now = r.now, answer = std::move(r.answer)](Result<NodePtr, Refusal> done) {
+        tailcfg::RegisterResponse out;
+        if (done.ok()) {
+          const std::lock_guard lock(mutex_);
+          const Entry* entry = find((*done)->row.id);
+          if (entry != nullptr) out = state_of(*entry, now);
+        } else if (done.error().reason == Reason::kConflict) {
+          out.error = "this auth key was for one use and has been used; ask for a new one";
+        } else {
+          out.error = done.error().text;
+        }
+        answer(std::move(out));
+      },
+      calls);
+}
+
+// The node that this machine already is under the same owner: it keeps its id and addresses.
+Tailnet::Entry* Tailnet::node_to_renew(const tailcfg::MachineKey& machine, const Grant& grant) {
+  const auto it = by_machine_.find(machine);
+  if (it == by_machine_.end()) return nullptr;
+  for (const uint64_t id : it->second) {
+    Entry* entry = find(id);
+    const Node& node = *entry->node;
+    const bool same_owner = grant.user_id ? node.row.user_id == grant.user_id : node.tagged();
+    if (same_owner) return entry;
+  }
+  return nullptr;
+}
+
+void Tailnet::admit(const tailcfg::MachineKey& machine, const tailcfg::RegisterRequest& request,
+                    const Grant& grant, WallTime now, Answer<NodePtr> answer, Calls& calls) {
+  std::optional<WallTime> expiry;
+  if (grant.tags.empty()) {
+    if (options_.key_lifetime > Millis{0}) expiry = now + options_.key_lifetime;
+    // A client may ask for less.
+    if (request.expiry && *request.expiry > now && (!expiry || *request.expiry < *expiry)) {
+      expiry = request.expiry;
+    }
+  }
+  store::Transaction transaction;
+  if (grant.use_key) transaction.changes.push_back(store::UsePreAuthKey{*grant.pre_auth_key_id});
+
+  if (Entry* known = node_to_renew(machine, grant)) {
+    const uint64_t id = known->node->row.id;
+    transaction.changes.push_back(store::SetNodeIdentity{.id = id,
+                                                         .node_key = request.node_key.text(),
+                                                         .user_id = grant.user_id,
+                                                         .tags = grant.tags,
+                                                         .pre_auth_key_id = grant.pre_auth_key_id,
+                                                         .register_method = grant.method,
+                                                         .ephemeral = grant.ephemeral,
+                                                         .expiry = expiry});
+    ++stats_.registrations;
+    const auto renewed = [this, id, answer = std::move(answer)](auto done) {
+      NodePtr after = done.ok() ? node(id) : nullptr;
+      if (after != nullptr) return answer(std::move(after));
+      if (done.ok()) return answer(Refusal{Reason::kRetryLater, std::string(kTryAgain)});
+      answer(directory_.refusal_of(done.error(), "node"));
+    };
+    return submit(std::move(transaction), renewed, calls);
+  }
+
+  const auto addresses = pool_.allocate();
+  if (!addresses.ok()) {
+    ++stats_.refused_registrations;
+    calls.push_back([answer = std::move(answer), text = std::string(addresses.error().what)] {
+      answer(Refusal{Reason::kRetryLater, text});
+    });
+    return;
+  }
+  const auto text = [](const std::optional<IpAddress>& address) {
+    std::array<uint8_t, kMaxIpAddressText> buf{};
+    ByteWriter out(buf);
+    if (address) write_ip_address(*address, out);
+    return std::string(as_text(out.written()));
+  };
+  store::Node row;
+  row.machine_key = machine.text();
+  row.node_key = request.node_key.text();
+  row.ipv4 = text(addresses->v4);
+  row.ipv6 = text(addresses->v6);
+  row.hostname = request.hostinfo.hostname;
+  row.given_name = names_.claim(label_of(row.hostname));
+  row.user_id = grant.user_id;
+  row.tags = grant.tags;
+  row.pre_auth_key_id = grant.pre_auth_key_id;
+  row.register_method = grant.method;
+  row.ephemeral = grant.ephemeral;
+  row.hostinfo = request.hostinfo.full_json;
+  row.capability_version = request.version;
+  row.home_derp = request.hostinfo.preferred_derp;
+  row.expiry = expiry;
+  row.created_at = now;
+  transaction.changes.push_back(store::InsertNode{row});
+  const size_t at = transaction.changes.size() - 1;
+  ++stats_.registrations;
+  submit(
+      std::move(transaction),
+      [this, at, addresses = *addresses, name = row.given_name,
+       answer = std::move(answer)](auto done) {
+        if (!done.ok()) {
+          {
+            const std::lock_guard lock(mutex_);
+            pool_.release(addresses);
+            names_.release(name);
+          }
+          return answer(directory_.refusal_of(done.error(), "node"));
+        }
+        const auto& inserted = std::get<store::InsertNode>((*done)->changes[at]);
+        NodePtr after = node(inserted.node.id);
+        if (after != nullptr) return answer(std::move(after));
+        answer(Refusal{Reason::kRetryLater, std::string(kTryAgain)});
+      },
+      calls);
+}
+
+void Tailnet::register_followup(Registering& r, Calls& calls) {
+  const auto it = registrations_.find(auth_id_of(r.request.followup));
+  // Forgotten (a restart, or too long ago), or somebody else's: a new page.
+  if (it == registrations_.end() || it->second.machine != r.machine ||
+      it->second.request.node_key != r.request.node_key) {
+    return register_interactive(r, calls);
+  }
+  it->second.waiters.push_back({r.ticket, std::move(r.answer)});
+}
+
+void Tailnet::register_interactive(Registering& r, Calls& calls) {
+  // Asking twice for the same key leads to the same page.
+  std::string id;
+  for (const auto& [known, registration] : registrations_) {
+    if (registration.machine == r.machine && registration.request.node_key == r.request.node_key) {
+      id = known;
+    }
+  }
+  if (id.empty()) {
+    if (registrations_.size() >= options_.max_registrations) {
+      const auto oldest = std::min_element(
+          registrations_.begin(), registrations_.end(),
+          [](const auto& a, const auto& b) { return a.second.created < b.second.created; });
+      registrations_.erase(oldest);
+    }
+    id = new_auth_id();
+    registrations_[id] = Registration{r.machine, r.request, r.now, {}};
+  }
+  tailcfg::RegisterResponse out;
+  out.auth_url = options_.server_url + "/register/" + id;
+  r.reply(std::move(out), calls);
+}
+
+void Tailnet::abandon(Ticket ticket) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [id, registration] : registrations_) {
+    std::erase_if(registration.waiters, [&](const Waiter& w) { return w.ticket == ticket; });
+  }
+}
+
+void Tailnet::finish_waiters(const std::string& auth_id, const tailcfg::RegisterResponse& response,
+                             Calls& calls) {
+  const auto it = registrations_.find(auth_id);
+  if (it == registrations_.end()) return;
+  for (Waiter& waiter : it->second.waiters) {
+    calls.push_back([answer = std::move(waiter.answer), response] { answer(response); });
+  }
+  registrations_.erase(it);
+}
+
+void Tailnet::approve(std::string_view auth_id, uint64_t user_id, WallTime now,
+                      Answer<NodePtr> answer) {
+  if (directory_.user(user_id) == nullptr) {
+    return answer(Refusal{Reason::kNotFound, "user not found"});
+  }
+  Calls calls;
+  std::unique_lock lock(mutex_);
+  const auto it = registrations_.find(std::string(auth_id));
+  if (it == registrations_.end()) {
+    lock.unlock();
+    return answer(Refusal{Reason::kNotFound,
+                          "no registration is waiting under this id: it may have expired; run "
+                          "'tailscale up' again"});
+  }
+  Grant grant;
+  grant.user_id = user_id;
+  grant.ephemeral = it->second.request.ephemeral;
+  grant.method = "cli";
+  admit(
+      it->second.machine, it->second.request, grant, now,
+      [this, now, id = it->first, answer = std::move(answer)](Result<NodePtr, Refusal> done) {
+        Calls waiting;
+        if (done.ok()) {
+          const std::lock_guard inner(mutex_);
+          const Entry* entry = find((*done)->row.id);
+          if (entry != nullptr) finish_waiters(id, state_of(*entry, now), waiting);
+        }
+        run(waiting);
+        answer(std::move(done));
+      },
+      calls);
+  lock.unlock();
+  run(calls);
+}
+
+void Tailnet::reject(std::string_view auth_id, Answer<void> answer) {
+  Calls calls;
+  bool found = false;
+  {
+    const std::lock_guard lock(mutex_);
+    found = registrations_.contains(std::string(auth_id));
+    tailcfg::RegisterResponse response;
+    response.error = "the registration was refused by an administrator";
+    finish_waiters(std::string(auth_id), response, calls);
+  }
+  run(calls);
+  if (!found) {
+    return answer(Refusal{Reason::kNotFound, "no registration is waiting under this id"});
+  }
+  answer({});
+}
+
+}  // namespace es::control

@@ -1,0 +1,70 @@
+// The parts of Tailnet that its source files share. Internal to the room.
+#pragma once
+
+#include "native/control/tailnet.h"
+
+#include <functional>
+#include <vector>
+
+namespace es::control {
+
+struct Tailnet::Entry {
+  NodePtr node;
+  MapSession* session = nullptr;             // the newest one
+  std::optional<WallTime> offline_at;        // its session ended; peers learn it then
+  WallTime last_contact{};                   // for ephemeral nodes: the timer's start
+  bool expiry_announced = false;             // peers know that the key has expired
+  bool info_stored = true;                   // SetNodeInfo has nothing to add
+  std::shared_ptr<const MapPiece> rendered;  // as a peer: "," and the node's JSON
+  uint64_t rendered_version = 0;
+};
+
+struct Tailnet::Registration {
+  tailcfg::MachineKey machine;
+  tailcfg::RegisterRequest request;
+  WallTime created{};
+  std::vector<Waiter> waiters;
+};
+
+struct Tailnet::Registering {
+  const tailcfg::MachineKey& machine;
+  const tailcfg::RegisterRequest& request;
+  WallTime now;
+  Ticket ticket;
+  RegisterAnswer answer;
+
+  // Answers after the lock is released.
+  void reply(tailcfg::RegisterResponse response, Calls& calls) {
+    calls.push_back(
+        [answer = std::move(answer), response = std::move(response)] { answer(response); });
+  }
+  void refuse(std::string text, Calls& calls) {
+    tailcfg::RegisterResponse response;
+    response.error = std::move(text);
+    reply(std::move(response), calls);
+  }
+};
+
+struct Tailnet::Grant {
+  std::optional<uint64_t> user_id;  // none: owned by the tags
+  std::vector<std::string> tags;
+  std::optional<uint64_t> pre_auth_key_id;
+  bool use_key = false;  // it may be used once: take it in the same transaction
+  bool ephemeral = false;
+  std::string method;  // store::Node::register_method
+};
+
+inline void run(const std::vector<std::function<void()>>& calls) {
+  for (const auto& call : calls) call();
+}
+
+template <class F>
+void Tailnet::change(Entry& entry, uint8_t marks, Calls& calls, F&& edit) {
+  auto next = std::make_shared<Node>(*entry.node);
+  edit(*next);
+  next->version = ++version_;
+  entry.node = std::move(next);
+  if (marks != 0) mark(entry.node->row.id, marks, calls);
+}
+
+}  // namespace es::control
