@@ -158,6 +158,8 @@ void IndexState::compile_rules() {
   const auto has_self = [](const std::vector<Alias>& list) {
     return std::any_of(list.begin(), list.end(), [](const Alias& a) { return a.is(Kind::kSelf); });
   };
+  // The destinations of one ACL share a list of sources, which may be long.
+  std::unordered_map<const std::vector<Alias>*, uint32_t> sources_seen;
   const auto add_rule = [&](const Grant& grant) {
     // Without sources or destinations there is nothing to allow; a via needs something to steer.
     if (grant.sources->empty() || grant.destinations.empty()) return;
@@ -166,7 +168,9 @@ void IndexState::compile_rules() {
     rule.steered = !grant.via.empty();
     if (rule.steered && grant.ip.empty()) return;
     rule.self = !rule.steered && has_self(grant.destinations);
-    rule.src = intern(*grant.sources, grant.postures);
+    const auto [seen, fresh] = sources_seen.try_emplace(grant.sources.get(), 0);
+    if (fresh) seen->second = intern(*grant.sources, grant.postures);
+    rule.src = seen->second;
     rule.dst = intern(grant.destinations, {});
     if (rule.steered) rule.via = intern_tags(grant.via);
     rules.push_back(rule);

@@ -79,11 +79,13 @@ void Reader::ipsets(const Value& value) {
 // optional `add` or `remove` before it.
 void Reader::expand_ipset(const std::string& name, size_t depth, AddressSet& out, Position at) {
   constexpr size_t kMaxDepth = 8;
-  constexpr size_t kMaxRanges = 100000;
+  constexpr size_t kMaxWork = 2000000;  // ranges touched, over all ipsets: a fraction of a second
+  constexpr size_t kItemWork = 20;      // for an item, whatever it is
   if (depth > kMaxDepth) {
     return problem(at, "ipset:" + name + " is nested deeper than 8 levels, or in a circle");
   }
   for (const Text& text : strings(raw_ipsets_.at(name), "an ipset")) {
+    if (ipset_work_ > kMaxWork) return;
     std::string_view item = trim(text.text);
     const auto removed = after(item, "remove ");
     const auto added = after(item, "add ");
@@ -108,13 +110,13 @@ void Reader::expand_ipset(const std::string& name, size_t depth, AddressSet& out
       }
       part.add(host->second);
     }
+    ipset_work_ += kItemWork + part.ranges().size();
+    if (removed) ipset_work_ += part.ranges().size() * out.ranges().size();
+    if (ipset_work_ > kMaxWork) return problem(text.at, "the ipsets are too large together");
     if (removed) {
       for (const Range& range : part.ranges()) out.remove(range);
     } else {
       out.add(part);
-    }
-    if (out.ranges().size() > kMaxRanges) {
-      return problem(text.at, "ipset:" + name + " has more than 100000 ranges");
     }
   }
 }

@@ -111,7 +111,9 @@ void Reader::acl(const Value& value) {
   const auto sources =
       std::make_shared<const std::vector<Alias>>(aliases(f[2], Side::kSource, "src"));
   const auto postures = src_postures(f[4]);
+  bool self_checked = false;  // the sources are the same for every destination
   for (const Text& text : strings(f[3], "dst")) {
+    if (rules_ > options_.limits.max_rules) return;
     const std::string lead = "dst=" + quoted(text.text) + ": ";
     const auto split = split_host_ports(trim(text.text));
     if (const Reason* why = std::get_if<Reason>(&split)) {
@@ -125,7 +127,8 @@ void Reader::acl(const Value& value) {
     }
     auto destination = alias({host, text.at}, Side::kDestination);
     if (!destination || std::holds_alternative<Reason>(ports)) continue;
-    check_self(*sources, *destination, true);
+    if (!self_checked) check_self(*sources, *destination, true);
+    self_checked |= destination->is(Alias::Kind::kSelf);
     Grant grant;
     grant.at = text.at;
     grant.from_acl = true;
@@ -220,8 +223,10 @@ void Reader::grant(const Value& value) {
     }
   }
   grant.postures = src_postures(f[5]);
+  bool self_checked = false;
   for (const Alias& destination : grant.destinations) {
-    check_self(*grant.sources, destination, false);
+    if (!self_checked) check_self(*grant.sources, destination, false);
+    self_checked |= destination.is(Alias::Kind::kSelf);
     if (destination.is(Alias::Kind::kInternet) && grant.app != nullptr) {
       problem(destination.at, "cannot use app grants with autogroup:internet");
     }

@@ -155,13 +155,15 @@ void Reader::ssh_combination(const SshPolicyRule& rule) {
   };
   const bool tagged =
       any_of([](const Alias& a) { return a.is(Kind::kTag) || a.is(Kind::kTagged); });
+  const bool one_user = !rule.sources.empty() && !any_of([&](const Alias& a) {
+    return !a.is(Kind::kUser) || a.text != rule.sources.front().text;
+  });
   for (const Alias& dst : rule.destinations) {
     if (dst.is(Kind::kUser)) {
-      const bool others =
-          any_of([&](const Alias& a) { return !a.is(Kind::kUser) || a.text != dst.text; });
+      const bool others = !one_user || rule.sources.front().text != dst.text;
       if (tagged) {
         problem(dst.at, "tags in SSH source cannot access user-owned devices (" + dst.text + ")");
-      } else if (others || rule.sources.empty()) {
+      } else if (others) {
         problem(dst.at, "user destination requires source to contain only that same user " +
                             quoted(dst.text) + "; autogroup:self is for one's own devices");
       }

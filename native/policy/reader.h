@@ -92,6 +92,7 @@ class Reader {
   std::vector<std::string> default_posture_;
   size_t rules_ = 0;
   size_t port_entries_ = 0;
+  size_t ipset_work_ = 0;
 };
 
 // Go's duration syntax ("1h30m", "45s"); whole seconds matter here, fractions are cut off.

@@ -181,6 +181,24 @@ TEST_CASE("a policy of 10 MB is refused at once") {
              Catch::Contains("bytes; at most"));
 }
 
+TEST_CASE("lists that multiply are bounded") {
+  std::string removes = "\"0.0.0.0/0\"";
+  for (int i = 0; i < 60000; ++i) {
+    removes +=
+        ",\"remove 10." + std::to_string(i / 250 % 250) + "." + std::to_string(i % 250) + ".7\"";
+  }
+  CHECK_THAT(problems_of("{\"ipsets\": {\"ipset:a\": [" + removes + "]}}"),
+             Catch::Contains("the ipsets are too large together"));
+  std::string nested;
+  for (int i = 0; i < 8; ++i) {
+    nested += "\"ipset:" + std::to_string(i) + "\": [";
+    for (int k = 0; k < 50; ++k) nested += "\"ipset:" + std::to_string(i + 1) + "\",";
+    nested += "],";
+  }
+  CHECK_THAT(problems_of("{\"ipsets\": {" + nested + "\"ipset:8\": [\"1.2.3.4\"]}}"),
+             Catch::Contains("the ipsets are too large together"));
+}
+
 TEST_CASE("names match without regard to case, and notes are skipped") {
   CHECK(problems_of(R"({"ACLs": [{"#ha-meta": {"x": 1}, "Action": "accept", "SRC": ["*"],
                         "dst": [" *:* "]}]})")
