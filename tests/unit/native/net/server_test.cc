@@ -77,6 +77,21 @@ TEST_CASE("a request may arrive byte by byte, and a body in chunks") {
   CHECK(client.get("/hello").status == 200);
 }
 
+TEST_CASE("an empty chunked body may arrive byte by byte") {
+  // Beast 1.81 alone fails an assertion here.
+  TestServer server(TestServer::options());
+  RawClient client(server.port());
+  REQUIRE(
+      client.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"));
+  for (const char c : std::string_view("0\r\n\r\n")) {
+    REQUIRE(client.send(std::string_view(&c, 1)));
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  const RawResponse response = client.read_response();
+  CHECK(response.status == 200);
+  CHECK(response.body.empty());
+}
+
 TEST_CASE("HEAD is GET without the body") {
   TestServer server(TestServer::options());
   RawClient client(server.port());

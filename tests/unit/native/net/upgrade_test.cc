@@ -6,6 +6,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <thread>
 
 namespace es::net {
@@ -166,20 +167,21 @@ TEST_CASE("a server that stops closes its WebSockets with 1001") {
   TestServer server(with_echo({}));
   RawClient client(server.port());
   REQUIRE(client.get("/ws", handshake()).status == 101);
-  std::thread stopper(
-      [&server] { CHECK(server.server().stop(Millis{3000}) == Server::Stopped::kGracefully); });
+  auto stopped = Server::Stopped::kByForce;
+  std::thread stopper([&] { stopped = server.server().stop(Millis{3000}); });
   const Frame close = read_frame(client);
   CHECK(close.opcode == 8);
   CHECK(close.payload.substr(0, 2) == "\x03\xe9");
   client.send(frame(8, "\x03\xe9"));
   stopper.join();
+  CHECK(stopped == Server::Stopped::kGracefully);
 }
 
 // Upper-cases what it reads, over the raw stream, until the peer ends.
 class Shouter : public std::enable_shared_from_this<Shouter> {
  public:
   explicit Shouter(std::unique_ptr<ByteStream> stream) : stream_(std::move(stream)) {
-    stream_->set_timeouts(Millis{200}, Millis{1000});
+    stream_->set_timeouts(Millis{1000}, Millis{1000});
   }
   void next() {
     stream_->read_some(buffer_, [self = shared_from_this()](Result<size_t> n) {
@@ -202,7 +204,8 @@ TestServer::Options with_shouter() {
   TestServer::Options options = TestServer::options();
   options.routes = [](Router& router) {
     const auto shout = [](std::unique_ptr<ByteStream> stream) {
-      REQUIRE(stream != nullptr);
+      // No assertion of Catch2 off the test's own thread: they are not thread-safe.
+      if (stream == nullptr) std::abort();
       std::make_shared<Shouter>(std::move(stream))->next();
     };
     router.add_upgrade("POST", "/shout", [shout](Upgrade upgrade) {
@@ -281,8 +284,7 @@ TEST_CASE("streams that do not end by themselves are ended by force when the ser
       kept = std::move(upgrade).take_silently();
       kept->on_server_stop([&told] { ++told; });
       kept->read_some(buffer, [&](Result<size_t> n) {
-        ++ended;
-        CHECK_FALSE(n.ok());
+        if (!n.ok()) ++ended;
         kept.reset();
       });
       taken = true;
