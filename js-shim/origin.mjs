@@ -1,12 +1,6 @@
 // Requests to the origin and its answers, as the verdict says: fields that may pass, streamed bodies.
 import { counters } from "./counters.mjs";
-import { deadline } from "./leases.mjs";
 import { AT, FLAG, VERDICT, WORD } from "./wasm.mjs";
-
-function send(env, url, init) {
-  // An optional Workers VPC binding reaches an origin without a public address.
-  return env.ORIGIN === undefined ? fetch(url, init) : env.ORIGIN.fetch(url, init);
-}
 
 /** @returns {[string, object]} url and init for fetch() */
 export function outgoing(core, tables, request, verdict) {
@@ -27,36 +21,39 @@ export function outgoing(core, tables, request, verdict) {
 }
 
 /**
- * @returns {Promise<Response | "bad_gateway" | "gateway_timeout">} the origin's own response, or the
- *   name of the refusal that stands for it
+ * The origin's response header, in `ms` or never: see failure(). The deadline ends with the header:
+ * a body that is passed on streams for as long as it likes (proxy_test.mjs holds workerd to that).
+ * @returns {Promise<Response>}
  */
-export async function askOrigin(env, url, init, ms) {
-  const late = deadline(ms);
-  try {
-    const response = await Promise.race([send(env, url, init), late.over]);
-    if (response === undefined) {
-      counters.origin_timeouts += 1;
-      return "gateway_timeout";
-    }
-    return response;
-  } catch {
-    counters.origin_unreachable += 1;
-    return "bad_gateway";
-  } finally {
-    late.stop();
+export function askOrigin(env, url, init, ms) {
+  // Cheaper than a timer of our own, which would cost every request a race.
+  init.signal = AbortSignal.timeout(ms);
+  // An optional Workers VPC binding reaches an origin without a public address.
+  return env.ORIGIN === undefined ? fetch(url, init) : env.ORIGIN.fetch(url, init);
+}
+
+/** Counts what askOrigin() threw. @returns {string} the name of the refusal that stands for it */
+export function failure(error) {
+  if (error?.name === "TimeoutError") {
+    counters.origin_timeouts += 1;
+    return "gateway_timeout";
   }
+  counters.origin_unreachable += 1;
+  return "bad_gateway";
 }
 
 /** The origin's answer with its header replaced by ours and the fields that may pass. */
 export function hardened(tables, route, verdict, response) {
-  const headers = new Headers(tables.sets[tables.routes[route].set]);
-  for (const [name, value] of response.headers) {
-    // append: Set-Cookie comes once for each cookie.
-    if (tables.keep.has(name)) headers.append(name, value);
-  }
+  const headers = tables.sets[tables.routes[route].set];
   const { status, webSocket } = response;
-  if (verdict === VERDICT.forwardWebSocket && webSocket) {
-    return new Response(null, { status: 101, webSocket, headers });
-  }
-  return new Response(response.body, { status, headers });
+  const answer = verdict === VERDICT.forwardWebSocket && webSocket
+    ? new Response(null, { status: 101, webSocket, headers })
+    : new Response(response.body, { status, headers });
+  // The new response has a copy of the set; filling that is cheaper than a copy of our own.
+  const own = answer.headers;
+  response.headers.forEach((value, name) => {
+    // append: Set-Cookie comes once for each cookie.
+    if (tables.keep.has(name)) own.append(name, value);
+  });
+  return answer;
 }

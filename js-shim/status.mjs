@@ -1,7 +1,7 @@
 // GET /edge/status: what this isolate has counted, and whether limiter and origin answer now.
 import { counters } from "./counters.mjs";
 import { checkLimiter } from "./leases.mjs";
-import { askOrigin } from "./origin.mjs";
+import { askOrigin, failure } from "./origin.mjs";
 
 const CHECK_MS = 2000;
 
@@ -14,10 +14,13 @@ async function timed(work) {
 async function checkOrigin(env, origin, send) {
   const headers = new Headers(send);
   const init = { headers, redirect: "manual" };
-  const response = await askOrigin(env, `${origin}/health`, init, CHECK_MS);
-  if (typeof response === "string") return { ok: false, reason: response };
-  await response.body?.cancel();
-  return response.status === 200 ? { ok: true } : { ok: false, reason: `status ${response.status}` };
+  try {
+    const response = await askOrigin(env, `${origin}/health`, init, CHECK_MS);
+    await response.body?.cancel();
+    return response.status === 200 ? { ok: true } : { ok: false, reason: `status ${response.status}` };
+  } catch (error) {
+    return { ok: false, reason: failure(error) };
+  }
 }
 
 export async function statusAnswer(env, tables) {

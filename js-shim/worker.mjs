@@ -6,7 +6,7 @@ import { accessKeysUnderWay, checkAccess, fetchAccessKeys } from "./access.mjs";
 import { counters, countRefusal } from "./counters.mjs";
 import { dropInstance, instanceFor, lastTables } from "./instance.mjs";
 import { askLimiter, clientOf, numWaiting, waitLimiter } from "./leases.mjs";
-import { askOrigin, hardened, outgoing } from "./origin.mjs";
+import { askOrigin, failure, hardened, outgoing } from "./origin.mjs";
 import { logFault, record } from "./record.mjs";
 import { statusAnswer } from "./status.mjs";
 import { AT, ConfigError, FLAG, VERDICT, WORD } from "./wasm.mjs";
@@ -73,11 +73,8 @@ function refuseByName(name, tables, env, ticket) {
   return tables.respond(name);
 }
 
-async function forward(core, tables, request, env, began, verdict) {
-  const ticket = ticketOf(core.words, began, request);
-  const [url, init] = outgoing(core, tables, request, verdict);
-  const response = await askOrigin(env, url, init, Number(tables.settings.origin_timeout_ms));
-  if (typeof response === "string") return refuseByName(response, tables, env, ticket);
+/** The origin's answer, hardened and written down. */
+function received(response, tables, env, ticket, verdict) {
   let answer;
   try {
     answer = hardened(tables, ticket.context >>> 8 & 0xff, verdict, response);
@@ -88,8 +85,17 @@ async function forward(core, tables, request, env, began, verdict) {
   }
   if (answer.status === 101) counters.websockets += 1;
   else counters.forwarded += 1;
-  settle(env, ticket, response.status, 0, Number(response.headers.get("content-length") ?? 0));
+  settle(env, ticket, answer.status, 0, Number(answer.headers.get("content-length") ?? 0));
   return answer;
+}
+
+function forward(core, tables, request, env, began, verdict) {
+  const ticket = ticketOf(core.words, began, request);
+  const [url, init] = outgoing(core, tables, request, verdict);
+  return askOrigin(env, url, init, tables.originTimeout).then(
+    (response) => received(response, tables, env, ticket, verdict),
+    (error) => refuseByName(failure(error), tables, env, ticket),
+  ).catch((error) => faulted(error, env, began));
 }
 
 async function answerStatus(core, tables, request, env, began) {
@@ -162,7 +168,10 @@ export default {
       if (verdict > VERDICT.refuse) {
         return later(() => undecided(verdict, core, tables, request, env, ctx, began), env, began);
       }
-      return later(() => apply(verdict, core, tables, request, env, began), env, began);
+      if (verdict === VERDICT.answerStatus) {
+        return later(() => answerStatus(core, tables, request, env, began), env, began);
+      }
+      return forward(core, tables, request, env, began, verdict);
     } catch (error) {
       return faulted(error, env, began);
     }

@@ -75,7 +75,7 @@ test("one decision on a forwarded request makes few host calls", () => {
   const headers = new Proxy(request.headers, {
     get(target, key) {
       if (key === "get") calls.get += 1;
-      else if (key === Symbol.iterator) calls.iterate += 1;
+      else if (key === "forEach") calls.iterate += 1;
       else calls.other += 1;
       const value = target[key];
       return typeof value === "function" ? value.bind(target) : value;
@@ -89,7 +89,7 @@ test("a refusal never iterates the header", () => {
   for (const [target, fields] of [["/%00", {}], ["/api/v1/user", {}], ["/a/../b", {}]]) {
     const core = newCore();
     const request = get(target, fields);
-    request.headers[Symbol.iterator] = () => assert.fail("the header was iterated");
+    request.headers.forEach = () => assert.fail("the header was iterated");
     assert.equal(core.decide(request, ALONE, NOW), VERDICT.refuse);
   }
 });

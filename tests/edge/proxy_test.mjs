@@ -62,6 +62,22 @@ test("an answer streams: its first part arrives before the origin has sent the l
   assert.equal((await reader.read()).done, true);
 });
 
+test("a stream outlives the deadline, which is for the header alone", async () => {
+  const other = await startEdge({ origin: origin.url, vars: { ORIGIN_TIMEOUT_MS: "200" } });
+  answer = (seen, response) => {
+    response.write("first");
+    setTimeout(() => response.end("last"), 600);
+  };
+  assert.equal(await (await fetch(`${other.url}/machine/map`)).text(), "firstlast");
+  const ws = new WebSocket(`ws://127.0.0.1:${other.port}/ts2021`);
+  await once(ws, "open");
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  ws.send("still here");
+  assert.equal((await once(ws, "message"))[0].toString(), "still here");
+  ws.terminate();
+  await other.stop();
+});
+
 test("only the fields of the list come back, each cookie on its own", async () => {
   answer = (seen, response) => {
     response.setHeader("content-type", "text/plain");
