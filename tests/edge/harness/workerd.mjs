@@ -19,6 +19,13 @@ export function workerdBinary() {
   return file;
 }
 
+// A test run that is cut short leaves no server behind.
+const running = new Set();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+
 const quoted = (text) => JSON.stringify(text);
 
 /** How a module's file name says what it is. */
@@ -125,7 +132,9 @@ const config :Workerd.Config = (
   };
   if (child.stdout) collect(child.stdout);
   if (child.stderr) collect(child.stderr);
+  running.add(child);
   const exited = new Promise((resolve) => child.once("exit", resolve));
+  exited.then(() => running.delete(child));
 
   const port = await new Promise((resolve, reject) => {
     let text = "";

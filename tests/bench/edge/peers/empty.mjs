@@ -1,0 +1,6 @@
+// The floor: a Worker that does nothing.
+export default {
+  fetch() {
+    return new Response("ok");
+  },
+};
