@@ -1,11 +1,11 @@
 // One log line and one data point for each request. Neither can fail the request.
 import { counters } from "./counters.mjs";
 
-/** Writes down the request that `core` decided or answered last. */
-export function record(core, env) {
+/** Writes down the request that `core` decided or answered last; see Core.dataPoint(). */
+export function record(core, env, context, refusal, country) {
   try {
     console.log(core.logLine());
-    env.ANALYTICS.writeDataPoint(core.dataPoint());
+    env.ANALYTICS.writeDataPoint(core.dataPoint(context, refusal, country));
   } catch {
     counters.record_failures += 1;
   }

@@ -21,6 +21,8 @@ export const VERDICT = {
 const MAX_URL = 16384;
 const MAX_OTHER = 5000;
 
+const MAX_POINT_TEXTS = 1024;
+
 const encoder = new TextEncoder();
 // All texts that come out are ASCII: the module checks or escapes what it was given.
 const decoder = new TextDecoder();
@@ -41,8 +43,10 @@ export class Core {
    * @throws {ConfigError} when the environment is incomplete or malformed
    */
   constructor(module, settings) {
-    // The header fields of the request that is being decided.
+    // The header fields and the country of the request that is being decided.
     this.headers = null;
+    this.country = "";
+    this.pointTexts = new Map();
     const instance = new WebAssembly.Instance(module, {
       env: { read_fields: () => this.#readFields() },
       // Reached only through abort(): the call does not come back.
@@ -98,6 +102,7 @@ export class Core {
     const jwt = headers.get("cf-access-jwt-assertion") ?? "";
     const country = headers.get("cf-ipcountry") ?? "";
     this.headers = headers;
+    this.country = country;
     const all = method + url + address + authorization + jwt + country;
     if (all.length < MAX_URL) {
       const { written } = encoder.encodeInto(all, this.in);
@@ -143,25 +148,39 @@ export class Core {
     return this.text(AT.log, this.words[WORD.logLen]);
   }
 
-  /** Its data point, as writeDataPoint() wants it; the layout is that of common/analytics/event.h. */
-  dataPoint() {
+  /**
+   * Its data point, as writeDataPoint() wants it; the layout is that of common/analytics/event.h.
+   * Its texts depend on these three alone (and on the instance), so they are decoded once.
+   * @param {number} context WORD.context of the request
+   * @param {number} refusal index of the refusal, 0 for none
+   * @param {string} country
+   */
+  dataPoint(context, refusal, country) {
+    const key = context + refusal * 2 ** 24;
+    let texts = this.pointTexts.get(key);
+    if (texts === undefined || texts.country !== country) {
+      texts = this.#readTexts(country);
+      if (this.pointTexts.size >= MAX_POINT_TEXTS) this.pointTexts.clear();
+      this.pointTexts.set(key, texts);
+    }
     const out = this.out;
-    let at = AT.point;
-    // The texts are ASCII, so one decode serves all of them.
-    const text = this.text(at, this.words[WORD.pointLen]);
-    const take = () => {
-      const begin = at + 1;
-      at = begin + out[at];
-      return text.slice(begin - AT.point, at - AT.point);
-    };
-    const blobs = [];
-    for (let left = out[at++]; left > 0; --left) blobs.push(take());
-    const indexes = [take()];
+    let at = texts.end;
+    const indexes = [this.text(at + 1, out[at])];
+    at += 1 + out[at];
     const doubles = [];
     for (let left = out[at++]; left > 0; --left, at += 8) {
-      doubles.push(this.outView.getUint32(at, true) +
-        this.outView.getUint32(at + 4, true) * 2 ** 32);
+      doubles.push(this.outView.getUint32(at, true) + this.outView.getUint32(at + 4, true) * 2 ** 32);
     }
-    return { blobs, doubles, indexes };
+    return { blobs: texts.blobs, doubles, indexes };
+  }
+
+  #readTexts(country) {
+    const blobs = [];
+    let at = AT.point + 1;
+    for (let left = this.out[AT.point]; left > 0; --left) {
+      blobs.push(this.text(at + 1, this.out[at]));
+      at += 1 + this.out[at];
+    }
+    return { blobs, country, end: at };
   }
 }

@@ -25,7 +25,7 @@ function refuse(core, tables, env) {
   const ready = tables.refusal(index, words[WORD.retryAfter],
     () => core.text(AT.text, words[WORD.textLen]));
   const terse = (words[WORD.flags] & FLAG.terse) !== 0;
-  record(core, env);
+  record(core, env, words[WORD.context], index, core.country);
   return terse ? ready.terse : new Response(ready.body, ready.init);
 }
 
@@ -41,21 +41,23 @@ function faulted(error, env, began) {
   logFault("trap", `${error?.name}: ${error?.message}`);
   try {
     const { core, tables } = instanceFor(env);
-    core.answer({ ...NO_TICKET, began }, 500, tables.refusalIndex.internal, 0, Date.now());
-    record(core, env);
+    const index = tables.refusalIndex.internal;
+    core.answer({ ...NO_TICKET, began }, 500, index, 0, Date.now());
+    record(core, env, NO_TICKET.context, index, NO_TICKET.country);
     return tables.respond("internal");
   } catch {
     return new Response(null, { status: 500 });
   }
 }
 
-function ticketOf(words, began, request) {
+function ticketOf(core, began) {
+  const words = core.words;
   return {
     low: words[WORD.clientLow],
     high: words[WORD.clientHigh],
     context: words[WORD.context],
     began,
-    country: request.headers.get("cf-ipcountry") ?? "",
+    country: core.country,
   };
 }
 
@@ -63,7 +65,7 @@ function ticketOf(words, began, request) {
 function settle(env, ticket, status, refusal, responseBytes) {
   const { core } = instanceFor(env);
   core.answer(ticket, status, refusal, responseBytes, Date.now());
-  record(core, env);
+  record(core, env, ticket.context, refusal, ticket.country);
 }
 
 function refuseByName(name, tables, env, ticket) {
@@ -90,7 +92,7 @@ function received(response, tables, env, ticket, verdict) {
 }
 
 function forward(core, tables, request, env, began, verdict) {
-  const ticket = ticketOf(core.words, began, request);
+  const ticket = ticketOf(core, began);
   const [url, init] = outgoing(core, tables, request, verdict);
   return askOrigin(env, url, init, tables.originTimeout).then(
     (response) => received(response, tables, env, ticket, verdict),
@@ -98,8 +100,8 @@ function forward(core, tables, request, env, began, verdict) {
   ).catch((error) => faulted(error, env, began));
 }
 
-async function answerStatus(core, tables, request, env, began) {
-  const ticket = ticketOf(core.words, began, request);
+async function answerStatus(core, tables, env, began) {
+  const ticket = ticketOf(core, began);
   counters.status += 1;
   const answer = await statusAnswer(env, tables);
   settle(env, ticket, answer.status, 0, 0);
@@ -108,7 +110,7 @@ async function answerStatus(core, tables, request, env, began) {
 
 function apply(verdict, core, tables, request, env, began) {
   if (verdict === VERDICT.refuse) return refuse(core, tables, env);
-  if (verdict === VERDICT.answerStatus) return answerStatus(core, tables, request, env, began);
+  if (verdict === VERDICT.answerStatus) return answerStatus(core, tables, env, began);
   return forward(core, tables, request, env, began, verdict);
 }
 
@@ -169,7 +171,7 @@ export default {
         return later(() => undecided(verdict, core, tables, request, env, ctx, began), env, began);
       }
       if (verdict === VERDICT.answerStatus) {
-        return later(() => answerStatus(core, tables, request, env, began), env, began);
+        return later(() => answerStatus(core, tables, env, began), env, began);
       }
       return forward(core, tables, request, env, began, verdict);
     } catch (error) {

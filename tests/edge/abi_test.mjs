@@ -145,7 +145,7 @@ test("the log line and the data point of a refusal agree", () => {
   const core = newCore({ "host.colo": "=FRA" });
   core.decide(get("/api/v1/user?secret=1", { "cf-ipcountry": "DE" }), ALONE, NOW);
   const line = JSON.parse(core.logLine());
-  const point = core.dataPoint();
+  const point = core.dataPoint(core.words[WORD.context], core.words[WORD.refusal], core.country);
   assert.equal(line.status, 401);
   assert.equal(line.verdict, "unauthorized");
   assert.deepEqual(point.blobs.slice(0, 6), ["edge", "api", "GET", "unauthorized", "FRA", "DE"]);
@@ -162,9 +162,26 @@ test("an answer of the origin is recorded with its latency and size", () => {
     context: core.words[WORD.context], began: NOW, country: "FR",
   };
   core.answer(ticket, 200, 0, 5_000_000_000, NOW + 42);
-  const point = core.dataPoint();
+  const point = core.dataPoint(ticket.context, 0, "FR");
   assert.deepEqual(point.doubles, [200, 42, 0, 5_000_000_000, 42, 1]);
   assert.deepEqual(point.blobs.slice(1, 4), ["health", "GET", "forward"]);
+});
+
+test("a data point says what its own request was, whatever came before it", () => {
+  const core = newCore();
+  const pointOf = (target, fields) => {
+    core.decide(get(target, fields), ALONE, NOW);
+    return core.dataPoint(core.words[WORD.context], core.words[WORD.refusal], core.country);
+  };
+  for (let round = 0; round < 2; ++round) {
+    const one = pointOf("/%00", { "cf-ipcountry": "DE" });
+    const two = pointOf("/%00", { "cf-ipcountry": "FR", "cf-connecting-ip": "192.0.2.2" });
+    const three = pointOf("/api/v1/user", { "cf-ipcountry": "FR" });
+    assert.deepEqual(one.blobs.slice(1, 6), ["other", "GET", "control_character", "", "DE"]);
+    assert.deepEqual(two.blobs.slice(1, 6), ["other", "GET", "control_character", "", "FR"]);
+    assert.deepEqual(three.blobs.slice(1, 6), ["api", "GET", "unauthorized", "", "FR"]);
+    assert.equal(three.doubles[0], 401);
+  }
 });
 
 test("a key that the origin refuses counts as a failed authentication", () => {

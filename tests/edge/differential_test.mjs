@@ -1,0 +1,67 @@
+// The cases of cases.txt through edge.wasm; tests/unit/edge/differential_test.cc runs them natively.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { test } from "node:test";
+import { AT, FLAG, VERDICT, WORD } from "../../js-shim/wasm.mjs";
+import { Tables } from "../../js-shim/tables.mjs";
+import { newCore, NOW } from "./harness/core.mjs";
+import { ROOT } from "./harness/workerd.mjs";
+
+const NAMES = { forward: VERDICT.forward, websocket: VERDICT.forwardWebSocket,
+  status: VERDICT.answerStatus, refuse: VERDICT.refuse };
+const READ = new Set(["case", "request", "peer", "field", "at", "times", "verdict", "refusal", "retry",
+  "forward", "body", "signature"]);
+
+/** Each case as {word: [values]}; a word that nobody reads is a mistake in the file. */
+export function readCases() {
+  const text = fs.readFileSync(path.join(ROOT, "tests/edge/cases.txt"), "utf8");
+  const cases = [{}];
+  for (const line of text.split("\n")) {
+    if (line.startsWith("#")) continue;
+    if (line === "") {
+      cases.push({});
+      continue;
+    }
+    const [, word, rest] = /^(\w+) ?(.*)$/.exec(line);
+    assert.ok(READ.has(word), line);
+    (cases.at(-1)[word] ??= []).push(rest);
+  }
+  return cases.filter((c) => c.case !== undefined);
+}
+
+// \xNN are bytes; what a Worker sees of a header is their UTF-8 decoding.
+const unescape = (text) => Buffer.from(
+  text.replace(/\\x([0-9a-f]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16))), "latin1").toString("utf8");
+
+const core = newCore();
+const tables = new Tables(core.tables);
+
+readCases().forEach((c, index) => {
+  test(c.case[0], () => {
+    const [method, ...url] = c.request[0].split(" ");
+    const fields = new Map([["cf-connecting-ip", c.peer?.[0] ?? `10.9.${index >> 8}.${index & 255}`]]);
+    for (const field of c.field ?? []) {
+      const colon = field.indexOf(": ");
+      fields.set(field.slice(0, colon), unescape(field.slice(colon + 2)));
+    }
+    const headers = { get: (name) => fields.get(name) ?? null, forEach: (f) => fields.forEach(f) };
+    let verdict;
+    for (let i = 0; i < Number(c.times?.[0] ?? 1); ++i) {
+      verdict = core.decide({ method, url: url.join(" "), headers }, 1, Number(c.at?.[0] ?? NOW));
+    }
+    const words = core.words;
+    assert.equal(verdict, NAMES[c.verdict[0]]);
+    const refusal = verdict === VERDICT.refuse ? tables.refusals[words[WORD.refusal]].name : undefined;
+    assert.equal(refusal, c.refusal?.[0]);
+    assert.equal(words[WORD.retryAfter], Number(c.retry?.[0] ?? 0));
+    const mask = words[WORD.forwardMask];
+    if (verdict <= VERDICT.forwardWebSocket) {
+      assert.equal(tables.forward.filter((_, i) => mask >>> i & 1).join(" "), c.forward?.[0] ?? "");
+      assert.equal((words[WORD.flags] & FLAG.hasBody) !== 0, c.body !== undefined);
+    }
+    if (c.signature) {
+      assert.equal(core.text(AT.signature, words[WORD.signatureLen]), c.signature[0]);
+    }
+  });
+});
