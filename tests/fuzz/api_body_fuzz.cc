@@ -31,8 +31,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   body.uint64("id");
   if (const auto t = body.time("expiration")) {
     std::string written;
-    append_rfc3339(written, *t);
-    require(parse_rfc3339(written) == t);
+    es::append_rfc3339(written, *t);
+    require(es::parse_rfc3339(written) == t);
   }
   const auto tree = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (tree.is_discarded()) {  // white space only
