@@ -164,34 +164,17 @@ cmd_derp_status() {
   esac
 }
 
-# A request through the Worker must raise the origin's count of good edge signatures, and not that
-# of bad ones. Only the origin's metrics tell, so this one is local.
+# What the origin thought of the signature of a request that came through the Worker.
 check_signature() {
-  if [ -n "$remote" ]; then
-    say "      signature  not checked from here: it needs the origin's metrics (run it there)"
-    return
-  fi
-  local before after
-  before=$(signature_counts)
-  ask "$target/health"
-  after=$(signature_counts)
-  if [ -z "$before" ] || [ -z "$after" ]; then
-    check_fail signature "$metrics_url/metrics tells no edge signature counts"
-  elif [ "${after#* }" -gt "${before#* }" ]; then
-    check_fail signature "the origin refused the Worker's signature: EDGE_TOKEN_KEY differs, or the clocks do"
-  elif [ "${after% *}" -le "${before% *}" ]; then
-    check_fail signature "the Worker's request reached the origin unsigned"
-  else
-    check_ok signature "the origin accepts the Worker's signature"
-  fi
-}
-
-# signature_counts: `GOOD BAD` as the origin has counted them.
-signature_counts() {
-  probe -m 5 "$metrics_url/metrics" | awk '
-    !/^edgescale_edge_signatures_total\{/ { next }
-    { seen = 1 }
-    /verdict="valid"/ { good += $NF }
-    !/verdict="(valid|missing)"/ { bad += $NF }
-    END { if (seen) printf "%d %d", good, bad }'
+  ask_with_key "$target/api/v1/edge"
+  local verdict
+  verdict=$(jq -r .signature <<<"$answer_body" 2>/dev/null)
+  case $verdict in
+    valid) check_ok signature "the origin accepts the Worker's signature" ;;
+    missing) check_fail signature "the Worker's request reached the origin unsigned" ;;
+    forged) check_fail signature "the origin refuses the Worker's signature: EDGE_TOKEN_KEY differs" ;;
+    outside-window)
+      check_fail signature "the origin refuses the Worker's signature: the clocks differ" ;;
+    *) check_fail signature "$target/api/v1/edge $(answer_words)" ;;
+  esac
 }
