@@ -6,7 +6,7 @@
 #include "native/noise/early_payload.h"
 #include "native/noise/handshake.h"
 #include "native/ts2021/upgrade.h"
-#include "tests/unit/native/fake_stream.h"
+#include "tests/unit/native/ts2021/control_pair.h"
 
 #include <catch2/catch.hpp>
 
@@ -14,18 +14,9 @@
 
 namespace es::ts2021 {
 
-using es::test::FakeStream;
-using es::test::Loop;
-using es::test::Wire;
-using Buffer = std::vector<uint8_t>;
+using es::test::Buffer;
 
 namespace {
-
-noise::Key filled(uint8_t with) {
-  noise::Key key;
-  key.fill(with);
-  return key;
-}
 
 // Echoes "METHOD path body", except on /hold, which stays open.
 struct Echo : h2::ServerHandler {
@@ -49,99 +40,8 @@ struct Echo : h2::ServerHandler {
   std::map<h2::StreamId, std::string> texts;
 };
 
-struct World : h2::ClientEvents {
-  World() {
-    keys.static_private = filled(1);
-    keys.ephemeral_private = filled(2);
-    keys.challenge_public = filled(9);
-    options.clock = [] { return Millis(0); };
-    options.make_handler = [this](const std::shared_ptr<Connection>& c) {
-      connection = c;
-      return std::make_unique<Echo>(c);
-    };
-  }
-  ~World() override {
-    // Taken out first: the callbacks hold the connection, which holds the stream.
-    const auto read = std::exchange(wire->read_done, nullptr);
-    const auto write = std::exchange(wire->write_done, nullptr);
-    const auto tasks = std::exchange(loop.tasks, {});
-  }
-  void on_body(h2::StreamId id, Bytes piece) override { bodies[id] += as_text(piece); }
-  void on_closed(h2::StreamId id, h2::ErrorCode code) override { closed[id] = code; }
-  void on_goaway(h2::ErrorCode code) override { goaway = code; }
-
-  Status serve(Bytes initiation) {
-    return Connection::serve(std::make_unique<FakeStream>(loop, wire), keys, initiation, options);
-  }
-  Status connect() {
-    ES_CHECK(serve(initiator.initiation()));
-    return settle() ? Status() : Status(reconnect("client"));
-  }
-  // What a client does with the server's bytes.
-  bool client_read(Bytes bytes) {
-    from_server.insert(from_server.end(), bytes.begin(), bytes.end());
-    if (!receiver) {
-      if (from_server.size() < noise::kResponseLen) return true;
-      const auto session = initiator.finish(Bytes(from_server).first(noise::kResponseLen));
-      if (!session.ok()) return false;
-      receiver.emplace(noise::RecordReceiver::create(session->receive_key).value());
-      sender.emplace(noise::RecordSender::create(session->send_key).value());
-      from_server.erase(from_server.begin(), from_server.begin() + noise::kResponseLen);
-    }
-    Buffer plain, http;
-    if (!receiver->open(from_server, plain).ok()) return false;
-    from_server.clear();
-    return early.read(plain, http).ok() && client.receive(http).ok();
-  }
-  bool settle() {
-    for (bool moved = true; moved;) {
-      moved = !loop.tasks.empty();
-      loop.run();
-      if (wire->write_done && !wire->blocked) {
-        moved = true;
-        const Buffer bytes(wire->writing.begin(), wire->writing.end());
-        std::exchange(wire->write_done, nullptr)(Status());
-        if (!client_read(bytes)) return false;
-      }
-      Buffer out;
-      if (sender && client.take_output(SIZE_MAX, out)) {
-        REQUIRE(sender->seal(out, wire->to_server).ok());
-      }
-      if (wire->read_done && (!wire->to_server.empty() || wire->client_closed)) {
-        moved = true;
-        const size_t len = std::min(wire->read_into.size(), wire->to_server.size());
-        std::copy_n(wire->to_server.begin(), len, wire->read_into.begin());
-        wire->to_server.erase(wire->to_server.begin(),
-                              wire->to_server.begin() + static_cast<std::ptrdiff_t>(len));
-        std::exchange(wire->read_done, nullptr)(len);
-      }
-    }
-    return true;
-  }
-  h2::StreamId request(const std::string& path, std::string_view body) {
-    return client
-        .request(
-            {.method = "POST", .path = path, .authority = "x", .scheme = "https", .headers = {}},
-            h2::Chunk::copy_of(as_bytes(body)))
-        .value();
-  }
-
-  Loop loop;
-  std::shared_ptr<Wire> wire = std::make_shared<Wire>();
-  Keys keys;
-  Options options;
-  std::weak_ptr<Connection> connection;
-  noise::Initiator initiator =
-      noise::Initiator::create(filled(3), noise::x25519_public(filled(1)).value(), filled(4), 113)
-          .value();
-  std::optional<noise::RecordReceiver> receiver;
-  std::optional<noise::RecordSender> sender;
-  noise::EarlyPayloadReader early;
-  h2::ClientSession client = h2::ClientSession::create(*this).value();
-  Buffer from_server;
-  std::map<h2::StreamId, std::string> bodies;
-  std::map<h2::StreamId, h2::ErrorCode> closed;
-  std::optional<h2::ErrorCode> goaway;
+struct World : test::ControlPair {
+  World() : ControlPair([](const auto& c) { return std::make_unique<Echo>(c); }) {}
 };
 
 }  // namespace
@@ -149,9 +49,10 @@ struct World : h2::ClientEvents {
 TEST_CASE("a client speaks HTTP/2 through the records, behind the early payload") {
   World w;
   REQUIRE(w.connect().ok());
-  CHECK(w.early.json() == R"({"nodeKeyChallenge":"chalpub:)" + hex_encode(filled(9)) + R"("})");
+  CHECK(w.early.json() ==
+        R"({"nodeKeyChallenge":"chalpub:)" + hex_encode(test::filled_key(9)) + R"("})");
   REQUIRE(w.connection.lock());
-  CHECK(w.connection.lock()->machine_key() == noise::x25519_public(filled(3)).value());
+  CHECK(w.connection.lock()->machine_key() == noise::x25519_public(test::filled_key(3)).value());
   CHECK(w.connection.lock()->version() == 113);
   const auto id = w.request("/machine/register", std::string(100000, 'b'));
   REQUIRE(w.settle());
