@@ -35,7 +35,8 @@ ALLOWED = {
     "native/policy": COMMON | {"native/tailcfg"},
     "native/control": COMMON | {"native/policy", "native/tailcfg", "native/store",
                                 "native/telemetry"},
-    "native/api": COMMON | {"native/control", "native/net", "native/telemetry"},
+    "native/api": COMMON | {"native/control", "native/net", "native/telemetry", "native/tailcfg",
+                            "native/ts2021", "native/h2"},
     "native/cli": None,  # the top: may name every room
 }
 

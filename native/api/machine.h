@@ -1,0 +1,47 @@
+// What clients ask inside their control connection: /machine/register and /machine/map.
+//
+// Source: Tailscale clients 1.80 to 1.102. Refusals that a person must see are answers of the
+// register endpoint with a text; a map request for a node that is not this machine's is a 404,
+// which clients answer with backoff. Endpoints that are not served get 501, unknown paths 404:
+// clients take both calmly.
+//
+// A map stream writes when its session has something and its last message is on the way, so a slow
+// client holds one message at most besides the session's marks. Keep-alives come from tick().
+// Threads: tick() and shutdown from any thread; everything else on each connection's strand.
+#pragma once
+
+#include "common/base/time.h"
+#include "native/control/tailnet.h"
+#include "native/ts2021/connection.h"
+
+#include <functional>
+#include <memory>
+
+namespace es::api {
+
+class Machine {
+ public:
+  using Clock = std::function<WallTime()>;
+
+  // The tailnet must outlive every connection.
+  Machine(control::Tailnet& tailnet, Clock clock);
+  ~Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  // For ts2021::Options::make_handler.
+  std::unique_ptr<h2::ServerHandler> serve(const std::shared_ptr<ts2021::Connection>& connection);
+
+  // Sends keep-alives to streams that were silent for long. Call about once a second.
+  void tick();
+
+ private:
+  class Streams;
+  class Handler;
+
+  control::Tailnet& tailnet_;
+  const Clock clock_;
+  const std::shared_ptr<Streams> streams_;
+};
+
+}  // namespace es::api
