@@ -3,6 +3,7 @@
 #include "common/token/edge_keys.h"
 #include "native/api/public_routes.h"
 #include "native/api/v1.h"
+#include "native/cli/control_plane.h"
 #include "native/cli/system.h"
 #include "native/cli/values.h"
 #include "native/cli/version.h"
@@ -93,8 +94,10 @@ struct Origin::State {
   telemetry::Log& log;
   telemetry::Metrics metrics;
   uint64_t max_fds = 0;
+  std::optional<tailcfg::PrivateKey> noise_key;
   std::string noise_public_key;
   std::unique_ptr<control::Directory> directory;
+  std::unique_ptr<ControlPlane> control;
   std::unique_ptr<api::V1> v1;
   std::unique_ptr<net::Gatekeeper> gatekeeper;
   net::Router router;
@@ -104,6 +107,7 @@ struct Origin::State {
 
 Result<void, std::string> Origin::State::open_key() {
   ES_TRY(const tailcfg::PrivateKey key, load_or_create_private_key(config.noise.private_key_path));
+  noise_key = key;
   const auto public_key = noise::x25519_public(key.raw());
   if (!public_key.ok()) return "noise.private_key_path: " + std::string(public_key.error().what);
   noise_public_key = tailcfg::MachineKey(*public_key).text();
@@ -181,6 +185,7 @@ void Origin::State::add_routes() {
   api::add_public_routes(router, std::move(options));
   v1 = std::make_unique<api::V1>(*directory);
   v1->add_routes(router);
+  control->add_routes(router);
   metrics_router.add("GET", "/metrics", [this](const net::Request&, const net::Reply& reply) {
     reply({200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}}, metrics.render()});
   });
@@ -200,9 +205,10 @@ void Origin::State::add_metrics() {
                          [this] { return static_cast<double>(directory->counts().pre_auth_keys); });
   metrics.read_on_demand("edgescale_api_keys", "API keys.", Kind::kGauge,
                          [this] { return static_cast<double>(directory->counts().api_keys); });
-  // Machines cannot join yet: there are none to count.
-  metrics.gauge("edgescale_nodes", "Registered nodes.").set(0);
-  metrics.gauge("edgescale_nodes_active", "Nodes that are connected.").set(0);
+  metrics.read_on_demand("edgescale_nodes", "Registered nodes.", Kind::kGauge,
+                         [this] { return static_cast<double>(control->stats().nodes); });
+  metrics.read_on_demand("edgescale_nodes_active", "Nodes that are connected.", Kind::kGauge,
+                         [this] { return static_cast<double>(control->stats().online); });
   metrics.read_on_demand(
       "edgescale_limiter_evicted_live_total",
       "Clients that the rate limiter forgot early because its table was full.", Kind::kCounter,
@@ -260,6 +266,7 @@ Result<std::unique_ptr<Origin>, std::string> Origin::open(const Config& config,
   state->max_fds = raise_open_file_limit();
   ES_CHECK(state->open_key());
   ES_CHECK(state->open_directory());
+  ES_TRY(state->control, ControlPlane::open(config, *state->noise_key, *state->directory, log));
   ES_CHECK(state->open_gate());
   state->add_routes();
   state->add_metrics();
@@ -268,6 +275,7 @@ Result<std::unique_ptr<Origin>, std::string> Origin::open(const Config& config,
 }
 
 void Origin::start() {
+  state_->control->start();
   state_->server->start();
   for (const net::Server::Address& address : state_->server->addresses()) {
     state_->log.info("listening", {{"service", address.service}, {"address", address.text}});
@@ -295,6 +303,7 @@ void Origin::stop(Millis grace) {
   if (stopped == net::Server::Stopped::kByForce) {
     state_->log.warn("some requests did not finish in time", {{"ms", grace.count()}});
   }
+  state_->control->stop();
   state_->directory->close();
 }
 

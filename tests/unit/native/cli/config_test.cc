@@ -311,7 +311,7 @@ TEST_CASE("what does nothing yet is accepted with a warning") {
       "grpc_listen_addr: 127.0.0.1:50443\n"
       "logtail: {enabled: true}\n"
       "database: {type: sqlite3, gorm: {slow_threshold: 5}}\n"
-      "derp: {server: {enabled: true, region_id: 900}}\n"
+      "derp: {server: {enabled: true, region_id: 900}, urls: []}\n"
       "ephemeral_node_inactivity_timeout: 1h\n"
       "unix_socket_permission: 0777\n",
       "c", kRoot);
@@ -326,10 +326,9 @@ TEST_CASE("what does nothing yet is accepted with a warning") {
             "c:1:1: grpc_listen_addr: has no effect: there is no gRPC here",
             "c:2:11: logtail.enabled: has no effect here",
             "c:3:34: database.gorm.slow_threshold: has no effect here",
-            "c:4:17: derp.server.enabled: " + later,
+            "c:4:49: derp.urls: " + later,
             "c:5:1: ephemeral_node_inactivity_timeout: is called "
             "node.ephemeral.inactivity_timeout now",
-            "c:5:1: node.ephemeral.inactivity_timeout: " + later,
             "c:6:1: unix_socket_permission: lets everybody on this machine administer the server",
         });
 }

@@ -1,0 +1,48 @@
+// What clients join: the tailnet behind ts2021, and the embedded DERP relay beside it.
+//
+// Threads: one controlling thread; the routes are called on the server's.
+#pragma once
+
+#include "common/base/result.h"
+#include "common/base/time.h"
+#include "native/cli/config.h"
+#include "native/control/directory.h"
+#include "native/control/tailnet.h"
+#include "native/net/router.h"
+#include "native/tailcfg/keys.h"
+#include "native/telemetry/log.h"
+
+#include <memory>
+#include <string>
+
+namespace es::cli {
+
+class ControlPlane {
+ public:
+  // Directory and log must outlive it.
+  static Result<std::unique_ptr<ControlPlane>, std::string> open(
+      const Config& config, const tailcfg::PrivateKey& noise_key, control::Directory& directory,
+      telemetry::Log& log);
+  // After the server has stopped: no stream may be left.
+  ~ControlPlane();
+
+  void add_routes(net::Router& router);
+  void start();
+  // Ends the housekeeping and the relay's own socket. May be repeated.
+  void stop();
+
+  control::TailnetStats stats() const;
+
+ private:
+  struct State;
+  explicit ControlPlane(std::unique_ptr<State> state);
+
+  std::unique_ptr<State> state_;
+};
+
+// MapResponse.DNSConfig and MapResponse.DERPMap, as JSON. The embedded relay is reached at the host
+// and port of server_url.
+std::string dns_config_json(const Config& config);
+std::string derp_map_json(const Config& config);
+
+}  // namespace es::cli
