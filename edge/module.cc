@@ -324,8 +324,8 @@ ES_EXPORT(es_configure) int32_t es_configure(uint32_t len) {
 }
 
 // The texts stand in `in` one behind the other. `flags`: bit 0, the limiter object is unreachable
-// for this request; from bit 8, how many other requests of this client wait for a lease.
-// Returns the gate::Verdict:
+// for this request; bit 1, es_access_verified refused its Access token; from bit 8, how many other
+// requests of this client wait for a lease. Returns the gate::Verdict:
 //   kRefuse                       kRefusal, kStatus, kRetryAfter; the RateLimit field at kTextAt
 //   kForward, kForwardWebSocket   kForwardMask, the signature; call es_answer with the outcome
 //   kAnswerStatus                 call es_answer
@@ -351,6 +351,8 @@ int32_t es_decide(uint32_t method_len, uint32_t url_len, uint32_t address_len,
   texts.country = take(country_len);
   gate::Request request = as_request(texts);
   if ((flags & 1) != 0) request.limiter_object = gate::LimiterObject::kUnreachable;
+  // No token at all is refused, and counted, like one that is wrong.
+  if ((flags & 2) != 0) request.access_jwt = {};
   const WallTime now = time_of(now_ms);
   std::memset(words, 0, sizeof words);
   gate::Decision decision = state->gate->decide(request, now);
@@ -458,10 +460,13 @@ ES_EXPORT(es_access_keys) int32_t es_access_keys(uint32_t len, double now_ms) {
   return 0;
 }
 
-// The host's verdict on kCheckAccess; the token itself stands in `in` again.
+// The host's verdict on kCheckAccess; the token itself stands in `in` again. 0: it is refused;
+// decide again with bit 1. 1: decide again.
 ES_EXPORT(es_access_verified)
-void es_access_verified(uint32_t jwt_len, uint32_t generation, uint32_t good, double now_ms) {
-  if (!state->access) return;
+int32_t es_access_verified(uint32_t jwt_len, uint32_t generation, uint32_t good, double now_ms) {
+  if (!state->access) return 0;
   const auto result = good != 0 ? token::SignatureResult::kGood : token::SignatureResult::kBad;
-  (void)state->access->finish(in_text(0, jwt_len), generation, result, time_of(now_ms));
+  const token::AccessStep step =
+      state->access->finish(in_text(0, jwt_len), generation, result, time_of(now_ms));
+  return step.outcome == token::AccessOutcome::kRefused ? 0 : 1;
 }

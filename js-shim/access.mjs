@@ -14,7 +14,7 @@ function base64url(bytes) {
     .replace(/=+$/, "");
 }
 
-/** After the verdict checkAccess. */
+/** After the verdict checkAccess. @returns {Promise<boolean>} false: the token is refused */
 export async function checkAccess(core, request, instance) {
   const words = core.words;
   const generation = words[WORD.extra];
@@ -34,8 +34,9 @@ export async function checkAccess(core, request, instance) {
   }
   const { core: current } = instance();
   const jwt = new TextEncoder().encode(request.headers.get("cf-access-jwt-assertion") ?? "");
-  if (jwt.length > current.in.length) return;
-  current.exports.es_access_verified(current.put(jwt), generation, good ? 1 : 0, Date.now());
+  if (jwt.length > current.in.length) return false;
+  const len = current.put(jwt);
+  return current.exports.es_access_verified(len, generation, good ? 1 : 0, Date.now()) === 1;
 }
 
 async function fetchKeys(url, instance) {

@@ -13,7 +13,9 @@ import { AT, ConfigError, FLAG, VERDICT, WORD } from "./wasm.mjs";
 
 export { RateLimiter } from "./rate_limiter.mjs";
 
+// Flags of es_decide.
 const LIMITER_UNREACHABLE = 1;
+const ACCESS_REFUSED = 2;
 const MAX_ROUNDS = 200;
 // What is known of a request whose decision was never made: client unknown, no method.
 const NO_TICKET = { low: 0, high: 0, context: 0xff0001, country: "" };
@@ -129,12 +131,12 @@ async function undecided(verdict, core, tables, request, env, ctx, began) {
         : await waitLimiter(core, limiterMs);
       if (!answered || Date.now() - began > limiterMs) {
         // The isolate's own limit decides alone, for this request.
-        if (flags === 0) counters.limiter_fallbacks += 1;
-        flags = LIMITER_UNREACHABLE;
+        if ((flags & LIMITER_UNREACHABLE) === 0) counters.limiter_fallbacks += 1;
+        flags |= LIMITER_UNREACHABLE;
       }
       waiting = Math.min(numWaiting(client), 1000);
     } else if (verdict === VERDICT.checkAccess) {
-      await checkAccess(core, request, instance);
+      if (!await checkAccess(core, request, instance)) flags |= ACCESS_REFUSED;
     } else {
       await fetchAccessKeys(tables.settings.jwks_url, instance, ctx);
     }

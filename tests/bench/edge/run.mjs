@@ -99,7 +99,7 @@ async function ratios() {
   const edge = (vars) => edgeSpec({ origin: origin.url, analytics: "silent", vars });
   const specs = {
     empty: peer("empty"), bare: peer("bare"), plain: peer("plain_js"), hono: peer("hono", bundle),
-    edge: edge(LIFTED), limited: edge({}),
+    edge: edge(LIFTED), limited: edge({ RATE_LIMIT_WINDOW_MS: "3600000" }),
   };
   const workers = {};
   for (const [name, spec] of Object.entries(specs)) {
