@@ -33,7 +33,6 @@ struct Tailnet {
   std::string name;
   std::vector<policy::User> users;
   std::map<policy::NodeId, TopologyNode> nodes;
-  bool real_addresses = false;  // "addresses": "real" (see StandIns)
 
   std::vector<policy::Node> all() const {
     std::vector<policy::Node> out;
@@ -111,8 +110,9 @@ TopologyNode read_node(const std::string& name, const json& object,
   return out;
 }
 
-// Of several routers of one prefix the one with the smallest id is the primary. Where a topology
-// has no ids, names are put into an arbitrary but fixed order, by Bernstein's hash.
+// Of several routers of one prefix the one with the smallest id, the oldest, is the primary. Where
+// a topology has no ids nobody can know the oldest: names are then put into an arbitrary but fixed
+// order (Bernstein's hash; it happens to agree with the captures in ../shared/conformance).
 uint32_t name_order(const std::string& name) {
   uint32_t h = 5381;
   for (const char c : name) h = h * 33 + static_cast<uint8_t>(c);
@@ -127,7 +127,6 @@ std::optional<Tailnet> read_tailnet(const std::string& path, std::string& err) {
   try {
     const json root = json::parse(*content);
     tailnet.name = text(root, "tailnet");
-    tailnet.real_addresses = text(root, "addresses") == "real";
     for (const json& user : root.value("users", json::array())) {
       tailnet.users.push_back(read_user(user, tailnet.name));
     }
@@ -235,65 +234,12 @@ std::unique_ptr<policy::PolicyIndex> load(const PolicyFiles& files, const std::s
   return index;
 }
 
-// Captures of hosted tailnets have invented addresses, the n-th of 100.64.0.0/10 beside the n-th of
-// fd7a:115c:a1e0::/48. Their policies were compiled with the IPv4 addresses put in, but not the
-// IPv6 ones: an IPv6 address that a captured policy spells out was no node's, whatever the topology
-// says. So while such a policy compiles, the node that has the address has another in its place.
-// A topology that says "addresses": "real" is taken by its word, and a server never does this.
-class StandIns {
- public:
-  StandIns(const std::string& document, Tailnet& tailnet, std::string& err) {
-    if (tailnet.real_addresses) return;
-    for (auto& [id, entry] : tailnet.nodes) {
-      auto& addresses = entry.node.addresses;
-      if (addresses.size() != 2 || !invented(addresses[0], addresses[1])) continue;
-      const std::string given = addresses[1].text();
-      if (!spelled(document, given)) continue;
-      err += "note: " + given + " in the policy is not taken to be " + entry.name +
-             ", whose address seems to be invented; say \"addresses\": \"real\" in the topology "
-             "if it is not\n";
-      addresses[1] = {true, kNetwork | 0xfff0, 0xffff00000000ffff | addresses[1].lo << 16};
-      pairs_.emplace_back(addresses[1].text(), given);
-    }
-  }
-
-  // Puts the given addresses back into what is printed.
-  void undo(std::string& out) const {
-    for (const auto& [stand_in, given] : pairs_) {
-      for (size_t at = out.find(stand_in); at != std::string::npos; at = out.find(stand_in, at)) {
-        out.replace(at, stand_in.size(), given);
-      }
-    }
-  }
-
- private:
-  static constexpr uint64_t kNetwork = 0xfd7a115ca1e00000;
-  static constexpr uint64_t kFirstV4 = 100u << 24 | 64u << 16;
-
-  static bool invented(const policy::Address& v4, const policy::Address& v6) {
-    return !v4.v6 && v6.v6 && v6.hi == kNetwork && v6.lo == v4.lo - kFirstV4;
-  }
-
-  static bool spelled(const std::string& document, const std::string& address) {
-    for (size_t at = document.find(address); at != std::string::npos;
-         at = document.find(address, at + 1)) {
-      const size_t end = at + address.size();
-      const bool longer = end < document.size() && std::isxdigit(document[end]) != 0;
-      if (!longer) return true;
-    }
-    return false;
-  }
-
-  std::vector<std::pair<std::string, std::string>> pairs_;
-};
-
 }  // namespace
 
 int policy_compile(const PolicyFiles& files, std::string& out, std::string& err) {
   auto tailnet = read_tailnet(files.topology, err);
   const auto document = read_file(files.policy, err);
   if (!tailnet || !document) return kExitError;
-  const StandIns stand_ins(*document, *tailnet, err);
   policy::Problems problems;
   const auto index = load(files, *document, *tailnet, problems);
   if (index == nullptr) {
@@ -307,7 +253,6 @@ int policy_compile(const PolicyFiles& files, std::string& out, std::string& err)
     if (nodes.back() != '{') nodes += ',';
     append_node(nodes, *index, *tailnet, node);
   }
-  stand_ins.undo(nodes);
   out += "{\"accepted\":true,\"nodes\":" + nodes + "}}\n";
   return kExitOk;
 }
