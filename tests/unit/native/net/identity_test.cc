@@ -61,7 +61,8 @@ TEST_CASE("what a client says about its address does not change whom the limiter
     }
   }
   CHECK(answered == 7);
-  CHECK(server.metric("edgescale_gate_refusals_total{reason=\"too_many_requests\"}") == 13);
+  CHECK(server.metric_when("edgescale_gate_refusals_total{reason=\"too_many_requests\"}", 13) ==
+        13);
 }
 
 TEST_CASE("a trusted proxy's word counts: the rightmost address that is no proxy") {
@@ -94,9 +95,9 @@ TEST_CASE("the edge's signature names the client, and only a valid one does") {
             .get("/hello",
                  signed_field("GET", "/hello", "198.51.100.4", now() - std::chrono::hours(1)))
             .body == "hello 127.0.0.1");
-  CHECK(server.metric("edgescale_edge_signatures_total{verdict=\"valid\"}") == 20);
-  CHECK(server.metric("edgescale_edge_signatures_total{verdict=\"forged\"}") == 2);
-  CHECK(server.metric("edgescale_edge_signatures_total{verdict=\"outside-window\"}") == 1);
+  CHECK(server.metric_when("edgescale_edge_signatures_total{verdict=\"valid\"}", 20) == 20);
+  CHECK(server.metric_when("edgescale_edge_signatures_total{verdict=\"forged\"}", 2) == 2);
+  CHECK(server.metric_when("edgescale_edge_signatures_total{verdict=\"outside-window\"}", 1) == 1);
 }
 
 TEST_CASE("the API needs a good key; failures run into their own limit") {

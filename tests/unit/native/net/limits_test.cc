@@ -35,7 +35,7 @@ TEST_CASE("a head that trickles in is cut off at the header timeout, however it 
   CHECK_FALSE(open);
   CHECK(ms_since(start) >= 140);
   CHECK(ms_since(start) < 1500);
-  CHECK(server.metric("edgescale_connection_timeouts_total{phase=\"header\"}") == 1);
+  CHECK(server.metric_when("edgescale_connection_timeouts_total{phase=\"header\"}", 1) == 1);
 }
 
 TEST_CASE("a slow head gets a 408 that says so") {
@@ -55,7 +55,7 @@ TEST_CASE("a body that does not come is cut off at the body timeout") {
   RawClient client(server.port());
   client.send(post(10, "half"));
   CHECK(client.read_response().status == 408);
-  CHECK(server.metric("edgescale_connection_timeouts_total{phase=\"body\"}") == 1);
+  CHECK(server.metric_when("edgescale_connection_timeouts_total{phase=\"body\"}", 1) == 1);
 }
 
 TEST_CASE("an idle connection is closed quietly, one that is used is not") {
@@ -70,7 +70,7 @@ TEST_CASE("an idle connection is closed quietly, one that is used is not") {
   const auto start = Time::now();
   CHECK(client.read_to_end(3000).empty());
   CHECK(ms_since(start) < 2000);
-  CHECK(server.metric("edgescale_connection_timeouts_total{phase=\"idle\"}") == 1);
+  CHECK(server.metric_when("edgescale_connection_timeouts_total{phase=\"idle\"}", 1) == 1);
 }
 
 TEST_CASE("a connection that says nothing at all is closed") {
@@ -97,7 +97,7 @@ TEST_CASE("a reader that does not read is dropped, with bounded memory for its a
          ms_since(start) < 5000) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
-  CHECK(server.metric("edgescale_connection_timeouts_total{phase=\"write\"}") == 1);
+  CHECK(server.metric_when("edgescale_connection_timeouts_total{phase=\"write\"}", 1) == 1);
   while (server.server().num_connections() > 0 && ms_since(start) < 5000) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
@@ -170,7 +170,7 @@ TEST_CASE("connections beyond the limit for an address get a 503, and their plac
     CHECK(response.field("retry-after") == "5");
     CHECK(response.field("connection") == "close");
     CHECK(fourth.closed_within(3000));
-    CHECK(server.metric("edgescale_connections_refused_total{limit=\"address\"}") == 1);
+    CHECK(server.metric_when("edgescale_connections_refused_total{limit=\"address\"}", 1) == 1);
     CHECK(clients[0].get("/hello").status == 200);
   }
   const auto start = Time::now();
@@ -191,7 +191,7 @@ TEST_CASE("connections beyond the limit in all get a 503, proxies' too") {
   REQUIRE(two.get("/hello").status == 200);
   RawClient three(server.port());
   CHECK(three.read_response().status == 503);
-  CHECK(server.metric("edgescale_connections_refused_total{limit=\"total\"}") == 1);
+  CHECK(server.metric_when("edgescale_connections_refused_total{limit=\"total\"}", 1) == 1);
 }
 
 TEST_CASE("a connection ends after its number of requests") {
@@ -220,7 +220,7 @@ TEST_CASE("clients that vanish in the middle leave nothing behind") {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   CHECK(server.server().num_connections() == 0);
-  CHECK(server.metric("edgescale_connections_open") == 0);
+  CHECK(server.metric_when("edgescale_connections_open", 0) == 0);
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ TEST_CASE("requests on one connection are answered one after the other") {
     CHECK(response.body == "hello 127.0.0.1");
     CHECK(response.field("connection").empty());
   }
-  CHECK(server.metric("edgescale_connections_total") == 1);
+  CHECK(server.metric_when("edgescale_connections_total", 1) == 1);
 }
 
 TEST_CASE("every answer carries the security headers, and none of the software's name") {
@@ -337,11 +337,13 @@ TEST_CASE("logs and metrics name the route, and never the query or a key") {
     CHECK(log.find(secret) == std::string::npos);
     CHECK(server.metrics().render().find(secret) == std::string::npos);
   }
-  CHECK(server.metric("edgescale_http_requests_total{method=\"GET\",route=\"/hello\","
-                      "status=\"200\"}") == 1);
-  CHECK(server.metric("edgescale_http_request_duration_seconds_count{route=\"/hello\"}") == 1);
-  CHECK(server.metric("edgescale_authentications_total{outcome=\"refused\"}") == 1);
-  CHECK(server.metric("edgescale_authentications_total{outcome=\"accepted\"}") == 1);
+  CHECK(server.metric_when("edgescale_http_requests_total{method=\"GET\",route=\"/hello\","
+                           "status=\"200\"}",
+                           1) == 1);
+  CHECK(server.metric_when("edgescale_http_request_duration_seconds_count{route=\"/hello\"}", 1) ==
+        1);
+  CHECK(server.metric_when("edgescale_authentications_total{outcome=\"refused\"}", 1) == 1);
+  CHECK(server.metric_when("edgescale_authentications_total{outcome=\"accepted\"}", 1) == 1);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -103,6 +104,14 @@ TestServer::~TestServer() { server_.reset(); }
 std::string TestServer::logged() {
   log_->flush();
   return log_text_;
+}
+
+double TestServer::metric_when(const std::string& series, double expected) const {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  while (metric(series) != expected && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return metric(series);
 }
 
 double TestServer::metric(const std::string& series) const {

@@ -44,6 +44,9 @@ class TestServer {
   std::string logged();
   // Of one series, as rendered; -1 if it is not there.
   double metric(const std::string& series) const;
+  // The server counts behind what a client sees: waits up to 5 s for the metric to be `expected`,
+  // and returns what it is then.
+  double metric_when(const std::string& series, double expected) const;
 
   // Added to the real clock.
   std::atomic<int64_t> skew_ms{0};
