@@ -42,18 +42,28 @@ export function failure(error) {
   return "bad_gateway";
 }
 
-/** The origin's answer with its header replaced by ours and the fields that may pass. */
-export function hardened(tables, route, verdict, response) {
-  const headers = tables.sets[tables.routes[route].set];
-  const { status, webSocket } = response;
-  const answer = verdict === VERDICT.forwardWebSocket && webSocket
-    ? new Response(null, { status: 101, webSocket, headers })
-    : new Response(response.body, { status, headers });
+/**
+ * The origin's answer with its header replaced by ours and the fields that may pass.
+ * @returns {{answer: Response, responseBytes: number}}
+ */
+export function hardened(tables, route, verdict, method, response) {
+  const { webSocket } = response;
+  const upgraded = verdict === VERDICT.forwardWebSocket && webSocket !== null;
+  if (response.status === 101 && !upgraded) throw new RangeError("101 without a WebSocket");
+  const model = tables.model(route, response.status);
+  const answer = upgraded
+    ? new Response(null, { status: 101, webSocket, headers: model.headers })
+    : new Response(response.body, model);
   // The new response has a copy of the set; filling that is cheaper than a copy of our own.
   const own = answer.headers;
+  let length = null;
   response.headers.forEach((value, name) => {
+    if (name === "content-length") length = value;
     // append: Set-Cookie comes once for each cookie.
-    if (tables.keep.has(name)) own.append(name, value);
+    else if (tables.keep.has(name)) own.append(name, value);
   });
-  return answer;
+  // The runtime frames a body itself, and knows its length: setting it too costs 20 us. Only the
+  // answer to HEAD has a length and no body.
+  if (length !== null && method === "HEAD") own.set("content-length", length);
+  return { answer, responseBytes: Number(length ?? 0) };
 }

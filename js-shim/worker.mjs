@@ -78,28 +78,37 @@ function refuseByName(name, tables, env, ticket) {
 }
 
 /** The origin's answer, hardened and written down. */
-function received(response, tables, env, ticket, verdict) {
-  let answer;
+function received(response, tables, env, ticket, verdict, method) {
+  let hard;
   try {
-    answer = hardened(tables, ticket.context >>> 8 & 0xff, verdict, response);
+    hard = hardened(tables, ticket.context >>> 8 & 0xff, verdict, method, response);
   } catch {
     // A status that no response may have: the origin talks garbage.
     counters.origin_unreachable += 1;
     return refuseByName("bad_gateway", tables, env, ticket);
   }
-  if (answer.status === 101) counters.websockets += 1;
+  const { answer, responseBytes } = hard;
+  const { status } = answer;
+  if (status === 101) counters.websockets += 1;
   else counters.forwarded += 1;
-  settle(env, ticket, answer.status, 0, Number(answer.headers.get("content-length") ?? 0));
+  settle(env, ticket, status, 0, responseBytes);
   return answer;
 }
 
-function forward(core, tables, request, env, began, verdict) {
+async function forward(core, tables, request, env, began, verdict) {
   const ticket = ticketOf(core, began);
   const [url, init] = outgoing(core, tables, request, verdict);
-  return askOrigin(env, url, init, tables.originTimeout).then(
-    (response) => received(response, tables, env, ticket, verdict),
-    (error) => refuseByName(failure(error), tables, env, ticket),
-  ).catch((error) => faulted(error, env, began));
+  let response;
+  try {
+    response = await askOrigin(env, url, init, tables.originTimeout);
+  } catch (error) {
+    return refuseByName(failure(error), tables, env, ticket);
+  }
+  try {
+    return received(response, tables, env, ticket, verdict, init.method);
+  } catch (error) {
+    return faulted(error, env, began);
+  }
 }
 
 async function answerStatus(core, tables, env, began) {

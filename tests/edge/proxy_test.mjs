@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { once } from "node:events";
+import zlib from "node:zlib";
 import WebSocket from "ws";
 import { API_KEY, startEdge } from "./harness/edge.mjs";
 import { startOrigin } from "./harness/origins.mjs";
@@ -44,6 +45,32 @@ test("a body that says it is larger than 1 MiB is refused before it is read", as
     request("POST /api/v1/user", [`Authorization: Bearer ${API_KEY}`, "Content-Length: 1048577"], "x"));
   assert.equal(status, 413);
   assert.equal(origin.seen.length, before);
+});
+
+test("an answer of known length keeps it, and one of unknown length is chunked", async () => {
+  answer = (seen, response) => {
+    response.setHeader("content-length", "5");
+    response.end("hello");
+  };
+  assert.equal((await fetch(`${edge.url}/health`)).headers.get("content-length"), "5");
+  answer = (seen, response) => {
+    response.write("hel");
+    response.end("lo");
+  };
+  const { headers } = await fetch(`${edge.url}/health`);
+  assert.equal(headers.get("content-length"), null);
+  assert.equal(headers.get("transfer-encoding"), "chunked");
+});
+
+test("a compressed answer passes as it is", async () => {
+  const packed = zlib.gzipSync("hello ".repeat(100));
+  answer = (seen, response) => {
+    response.setHeader("content-encoding", "gzip");
+    response.end(packed);
+  };
+  const { headers, body } = await sendRaw(edge.port, request("GET /health", ["Accept-Encoding: gzip"]));
+  assert.equal(headers["content-encoding"], "gzip");
+  assert.ok(body.includes(packed.toString("latin1")));
 });
 
 test("an answer streams: its first part arrives before the origin has sent the last", async () => {
