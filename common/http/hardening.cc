@@ -20,6 +20,16 @@ constexpr std::string_view kRequestAllowList[] = {
 };
 static_assert(std::size(kRequestAllowList) <= 32);
 
+struct AllowedOfLength {
+  uint32_t bits[32] = {};
+  constexpr AllowedOfLength() {
+    for (size_t i = 0; i < std::size(kRequestAllowList); ++i) {
+      bits[kRequestAllowList[i].size()] |= 1U << i;
+    }
+  }
+};
+constexpr AllowedOfLength kAllowedOfLength;
+
 constexpr std::string_view kResponseAllowList[] = {
     "accept-ranges",
     "allow",
@@ -85,6 +95,11 @@ constexpr Field kPageHeaders[] = {
 }  // namespace
 
 std::span<const std::string_view> request_allow_list() { return kRequestAllowList; }
+
+uint32_t request_allow_list_of_length(size_t len) {
+  return len < std::size(kAllowedOfLength.bits) ? kAllowedOfLength.bits[len] : 0;
+}
+
 std::span<const std::string_view> response_allow_list() { return kResponseAllowList; }
 
 std::span<const Field> response_headers(HeaderSet set) {

@@ -17,6 +17,8 @@ namespace es::http {
 // Request fields that go on to the origin, in lower case; at most 32, so that a bit mask names a
 // set of them. Framing and WebSocket fields are the transport's own business.
 std::span<const std::string_view> request_allow_list();
+// The bits of those whose names have this length.
+uint32_t request_allow_list_of_length(size_t len);
 
 // Response fields of the origin that go back to the client, in lower case.
 std::span<const std::string_view> response_allow_list();
