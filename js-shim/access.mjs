@@ -63,7 +63,12 @@ export function fetchAccessKeys(url, instance, ctx) {
   return fetching;
 }
 
-/** The fetch that is under way, or null: until it ends, the module would refuse unknown keys. */
+/**
+ * The fetch that is under way, or null: until it ends, the module would refuse unknown keys. Its own
+ * deadline: the request that fetches may be torn down with its context.
+ */
 export function accessKeysUnderWay() {
-  return fetching;
+  if (fetching === null) return null;
+  const late = deadline(FETCH_MS);
+  return Promise.race([fetching, late.over]).finally(late.stop);
 }

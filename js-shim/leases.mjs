@@ -74,8 +74,11 @@ export function askLimiter(core, env, ctx, ms) {
   const name = core.text(AT.text, textLen);
   const message = core.out.slice(AT.text + textLen, AT.text + textLen + words[WORD.secondLen]);
   const answered = ask(env, ctx, ms, words[WORD.clientLow], words[WORD.clientHigh],
-    words[WORD.context], name, message).catch(() => false).finally(() => asking.delete(client));
-  asking.set(client, { answered, waiting: 0 });
+    words[WORD.context], name, message).catch(() => false).finally(() => {
+    if (asking.get(client) === entry) asking.delete(client);
+  });
+  const entry = { answered, waiting: 0 };
+  asking.set(client, entry);
   // The others that wait must hear of it even if this request's client goes away.
   ctx.waitUntil(answered);
   return answered;

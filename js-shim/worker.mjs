@@ -138,8 +138,8 @@ async function undecided(verdict, core, tables, request, env, ctx, began) {
       const answered = verdict === VERDICT.askLimiter
         ? await askLimiter(core, env, ctx, limiterMs)
         : await waitLimiter(core, limiterMs);
-      if (!answered || Date.now() - began > limiterMs) {
-        // The isolate's own limit decides alone, for this request.
+      if (!answered) {
+        // The isolate's own limit decides this request, unless a lease or a refusal is in hand.
         if ((flags & LIMITER_UNREACHABLE) === 0) counters.limiter_fallbacks += 1;
         flags |= LIMITER_UNREACHABLE;
       }
@@ -172,8 +172,9 @@ export default {
       if (keys !== null) {
         return later(async () => {
           await keys;
-          const verdict = core.decide(request, 0, began);
-          return undecided(verdict, core, tables, request, env, ctx, began);
+          const now = instanceFor(env);
+          const verdict = now.core.decide(request, 0, Date.now());
+          return undecided(verdict, now.core, now.tables, request, env, ctx, began);
         }, env, began);
       }
       const verdict = core.decide(request, 0, began);

@@ -90,8 +90,8 @@ Decision Gate::decide(const Request& request, WallTime now) {
   if (counted && !within_limit(now, decision)) return decision;
   const bool passes = authenticate(request, now, decision) && look_at_fields(request, decision);
   if (waits_for_host(decision.verdict)) return decision;
-  if (passes && counted && leases_ && request.limiter_object == LimiterObject::kInUse) {
-    take_lease(now, decision);
+  if (passes && counted && leases_) {
+    take_lease(request.limiter_object, now, decision);
     if (waits_for_host(decision.verdict)) return decision;
     // Refused by the authority: nothing was granted, so nothing counts here either.
     if (decision.verdict == Verdict::kRefuse) return decision;
@@ -220,8 +220,12 @@ bool Gate::look_at_fields(const Request& request, Decision& decision) const {
   return true;
 }
 
-void Gate::take_lease(WallTime now, Decision& decision) {
+void Gate::take_lease(LimiterObject object, WallTime now, Decision& decision) {
   const limit::LeaseDecision lease = leases_->take(decision.client, now);
+  // What the authority has granted or refused stands, also while it cannot be asked for more.
+  const bool settled = lease.outcome == limit::LeaseDecision::Outcome::kGranted ||
+                       lease.outcome == limit::LeaseDecision::Outcome::kRefused;
+  if (!settled && object == LimiterObject::kUnreachable) return;
   switch (lease.outcome) {
     case limit::LeaseDecision::Outcome::kGranted:
       return;

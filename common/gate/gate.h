@@ -58,7 +58,7 @@ enum class Channel : uint8_t {
 
 enum class LimiterObject : uint8_t {
   kInUse,        // permits come from leases
-  kUnreachable,  // the gate's own limit decides alone
+  kUnreachable,  // the gate's own limit decides what no lease or refusal in hand does
 };
 
 // All header fields as received, or nullopt when there are more than Limits::max_fields.
@@ -156,7 +156,7 @@ class Gate {
   bool authenticate(const Request& request, WallTime now, Decision& decision);
   bool check_access(const Request& request, WallTime now, Decision& decision);
   bool look_at_fields(const Request& request, Decision& decision) const;
-  void take_lease(WallTime now, Decision& decision);
+  void take_lease(LimiterObject object, WallTime now, Decision& decision);
   bool is_counted(const Request& request, const Decision& decision) const;
 
   Config config_;

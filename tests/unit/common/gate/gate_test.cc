@@ -358,6 +358,24 @@ TEST_CASE("with the limiter object unreachable the isolate's own limit decides")
   CHECK(bench.decide().refusal == Refusal::kTooManyRequests);
 }
 
+TEST_CASE("what the authority refused stays refused when it becomes unreachable") {
+  Bench bench(Role::kEdge, 64 * 1024);
+  const limit::Limit one{1, Millis{60'000}, 0};
+  limit::LeaseAuthority authority = *limit::LeaseAuthority::fresh(one, limit::LeaseTerms{}, kStart);
+  Verdict last = Verdict::kRefuse;
+  for (int i = 0; i < 2; ++i) {
+    Decision d = bench.decide();
+    REQUIRE(d.verdict == Verdict::kAskLimiter);
+    const auto ask = limit::decode_lease_request(bench.gate().leases()->ask(d.client, kStart));
+    const limit::LeaseReplyBytes reply = limit::encode(authority.handle(*ask, kStart));
+    REQUIRE(bench.gate().leases()->on_reply(d.client, kStart, reply).ok());
+    last = bench.decide().verdict;
+  }
+  REQUIRE(last == Verdict::kRefuse);
+  bench.request.limiter_object = LimiterObject::kUnreachable;
+  CHECK(bench.decide().refusal == Refusal::kTooManyRequests);
+}
+
 TEST_CASE("a gate that could fall open is not made") {
   CHECK_FALSE(Gate::create(Config{}, Parts{}).ok());
 }
