@@ -28,6 +28,15 @@ constexpr std::array<std::string_view, 9> kNotServed = {
     "/machine/id-token",        "/machine/feature/query", "/machine/update-health",
     "/machine/set-device-attr", "/machine/c2n",           "/machine/tka"};
 
+// Runs `task` on the connection's strand, which also gives up this reference: a connection must not
+// die on another thread.
+template <class Task>
+void post_to(std::shared_ptr<ts2021::Connection> connection, Task task) {
+  if (!connection) return;
+  ts2021::Connection* const target = connection.get();
+  target->post([held = std::move(connection), task = std::move(task)]() mutable { task(); });
+}
+
 // A message of the map stream: 4 bytes of little-endian length, then the payload.
 h2::Chunk map_frame(const std::string& payload) {
   std::vector<uint8_t> frame(4 + payload.size());
@@ -153,9 +162,7 @@ class Machine::Handler final : public h2::ServerHandler {
     const auto weak = connection_;
     stream.ticket = tailnet_.register_node(
         machine_, *request, clock_(), [this, weak, id](tailcfg::RegisterResponse response) {
-          const auto connection = weak.lock();
-          if (!connection) return;
-          connection->post([this, id, response = std::move(response)] {
+          post_to(weak.lock(), [this, id, response = std::move(response)] {
             const auto it = open_.find(id);
             if (it == open_.end()) return;
             it->second.ticket.reset();
@@ -176,9 +183,7 @@ class Machine::Handler final : public h2::ServerHandler {
     }
     const auto weak = connection_;
     auto session = tailnet_.open_session(machine_, *request, clock_(), [this, weak, id] {
-      const auto connection = weak.lock();
-      if (!connection) return;
-      connection->post([this, id] {
+      post_to(weak.lock(), [this, id] {
         write_map(id);
         flush();
       });
@@ -239,9 +244,8 @@ std::unique_ptr<h2::ServerHandler> Machine::serve(
 
 void Machine::tick() {
   for (const auto& [handler, weak] : streams_->all()) {
-    const auto connection = weak.lock();
     // The handler lives as long as its connection takes tasks.
-    if (connection) connection->post([h = handler] { h->keep_alive(); });
+    post_to(weak.lock(), [h = handler] { h->keep_alive(); });
   }
 }
 

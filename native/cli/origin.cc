@@ -94,6 +94,7 @@ struct Origin::State {
   telemetry::Log& log;
   telemetry::Metrics metrics;
   uint64_t max_fds = 0;
+  std::string first_edge_key;  // as it was at the start
   std::optional<tailcfg::PrivateKey> noise_key;
   std::string noise_public_key;
   std::unique_ptr<control::Directory> directory;
@@ -155,6 +156,7 @@ Result<void, std::string> Origin::State::open_directory() {
 
 Result<void, std::string> Origin::State::open_gate() {
   ES_TRY(const net::GatekeeperOptions options, gatekeeper_options(config));
+  first_edge_key = options.edge_token_key;
   std::array<uint8_t, sizeof(limit::SipKey)> random{};
   fill_random(random);
   limit::SipKey seed;
@@ -285,6 +287,10 @@ void Origin::start() {
 Result<void, std::string> Origin::reload(const Config& config) {
   State& s = *state_;
   ES_TRY(const net::GatekeeperOptions options, gatekeeper_options(config));
+  if (options.edge_token_key != s.first_edge_key) {
+    // Signatures would follow it and new keys would not.
+    return std::string("edge.token_key changes only with a restart");
+  }
   ES_CHECK(
       s.server->reload(net_limits(config, s.max_fds), {config.tls.cert_path, config.tls.key_path}));
   ES_CHECK(s.gatekeeper->reload(options));
