@@ -299,7 +299,10 @@ ApiKeyVerdict Directory::verify_api_key(std::string_view text, WallTime now) {
   if (!parsed.ok() || parsed->kind != token::TokenKind::kApi) return ApiKeyVerdict::kUnknown;
   const token::Sha256Digest hash = token::token_store_hash(text);
   const ApiKeyVerdict verdict = tables_->verify_api_key(parsed->id, hash, now);
-  if (verdict == ApiKeyVerdict::kValid && last_seen_due(now)) store_last_seen();
+  // One write at a time: what is noted meanwhile goes with a later one.
+  if (verdict == ApiKeyVerdict::kValid && last_seen_due(now) && !storing_last_seen_.exchange(true)) {
+    store_last_seen();
+  }
   return verdict;
 }
 
@@ -313,12 +316,16 @@ bool Directory::last_seen_due(WallTime now) {
 
 void Directory::store_last_seen() {
   auto seen = tables_->take_last_seen();
-  if (seen.empty()) return;
+  if (seen.empty()) {
+    storing_last_seen_ = false;
+    return;
+  }
   store::Transaction transaction{{store::TouchApiKeys{seen}}};
   store_->write(
       std::move(transaction),
       [this, seen = std::move(seen)](Result<const store::Transaction*, store::StoreError> done) {
         if (!done.ok()) tables_->note_again(seen);
+        storing_last_seen_ = false;
       });
 }
 

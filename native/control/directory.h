@@ -184,6 +184,7 @@ class Directory {
 
   const Options options_;
   std::atomic<int64_t> last_seen_stored_ms_{0};
+  std::atomic<bool> storing_last_seen_{false};
   std::unique_ptr<Tables> tables_;
   std::vector<store::Node> loaded_nodes_;
   std::mutex listener_mutex_;

@@ -217,6 +217,7 @@ TEST_CASE("a change to one node wakes each viewer once, however many changes fol
   (void)net.take(*one);
   net.wakes[1] = 0;
   tailcfg::MapRequest update = Net::poll(2);
+  update.hostinfo.hostname = "host2";
   for (int port = 1; port <= 50; ++port) {
     update.endpoints = {"192.0.2.7:" + std::to_string(port)};
     REQUIRE(net.tailnet().update(machine(2), update, net.now).ok());
