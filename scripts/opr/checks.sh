@@ -158,7 +158,7 @@ cmd_derp_status() {
     000) die "nobody answers at $origin_url." "./opr start" ;;
     *)
       check_fail derp "$origin_url/derp/probe $(answer_words)"
-      say "      The embedded DERP server is on the way; docs/operating.md says what works today."
+      say "      Is it on? Set derp.server.enabled in the origin's config.yaml, then ./opr stop and start."
       return 1
       ;;
   esac
