@@ -18,7 +18,11 @@ Refusal node_not_found() { return {Reason::kNotFound, "node not found"}; }
 }  // namespace
 
 Tailnet::Tailnet(Directory& directory, TailnetOptions options, AddressPool pool)
-    : directory_(directory), options_(std::move(options)), pool_(std::move(pool)) {}
+    : directory_(directory),
+      options_(std::move(options)),
+      dns_config_json_(options_.dns_config_json),
+      derp_map_json_(options_.derp_map_json),
+      pool_(std::move(pool)) {}
 
 Tailnet::~Tailnet() = default;
 
@@ -107,34 +111,40 @@ void Tailnet::mark(uint64_t id, uint8_t marks, Calls& calls) {
 }
 
 void Tailnet::mark_self(Entry& entry, Calls& calls) {
-  MapSession* session = entry.session;
-  if (session == nullptr) return;
-  session->self_ = true;
-  if (session->woken_) return;
-  session->woken_ = true;
-  calls.push_back(session->wake_);
+  if (entry.session == nullptr) return;
+  entry.session->self_ = true;
+  wake(*entry.session, calls);
 }
 
-// Each route is served by one node: the one that serves it as long as it is online, else the online
-// node with the lowest id, else (so that a route is known at all) the lowest id.
+void Tailnet::wake(MapSession& session, Calls& calls) {
+  if (session.woken_) return;
+  session.woken_ = true;
+  calls.push_back(session.wake_);
+}
+
+// Each route is served by one node: the one that serves it as long as it is online and answers,
+// else the best of the others: one that is online and answers, one that is online, any (so that a
+// route is known at all); of equals the lowest id.
 void Tailnet::choose_primaries(Calls& calls) {
-  std::map<std::string, std::vector<const Node*>> servers;
+  std::map<std::string, std::vector<const Entry*>> servers;
   for (const auto& [id, entry] : nodes_) {
     for (std::string& route : usable_routes(*entry.node)) {
-      if (!is_exit_route(route)) servers[std::move(route)].push_back(entry.node.get());
+      if (!is_exit_route(route)) servers[std::move(route)].push_back(&entry);
     }
   }
+  const auto fitness = [](const Entry& e) { return e.node->online ? (e.responsive ? 2 : 1) : 0; };
   std::map<std::string, uint64_t> chosen;
   std::map<uint64_t, std::vector<std::string>> routes_of;
-  for (const auto& [route, nodes] : servers) {
+  for (const auto& [route, entries] : servers) {
     const auto before = primaries_.find(route);
-    const Node* best = nullptr;
-    for (const Node* node : nodes) {
-      const bool serves = before != primaries_.end() && before->second == node->row.id;
-      if (best == nullptr || (node->online && (!best->online || serves))) best = node;
+    const Entry* best = nullptr;
+    for (const Entry* entry : entries) {
+      const bool serves = before != primaries_.end() && before->second == entry->node->row.id;
+      const int better = best == nullptr ? 1 : fitness(*entry) - fitness(*best);
+      if (better > 0 || (better == 0 && serves && entry->node->online)) best = entry;
     }
-    chosen[route] = best->row.id;
-    routes_of[best->row.id].push_back(route);
+    chosen[route] = best->node->row.id;
+    routes_of[best->node->row.id].push_back(route);
   }
   primaries_ = std::move(chosen);
   for (auto& [id, entry] : nodes_) {

@@ -48,6 +48,9 @@ struct TailnetOptions {
   std::string base_domain;  // MagicDNS names end with it
   std::string dns_config_json = "{}";
   std::string derp_map_json = "{\"Regions\":{}}";
+  bool file_sharing = true;  // Taildrop
+  bool auto_update = false;  // what clients do that have no wish of their own
+  bool client_logs = false;  // clients may send their logs to Tailscale
   AddressPool::Options addresses;
   Millis key_lifetime{0};  // of user-owned nodes; 0: no expiry
   Millis ephemeral_timeout{120'000};
@@ -101,6 +104,19 @@ class Tailnet {
                                                    const tailcfg::MapRequest& request, WallTime now,
                                                    std::function<void()> wake);
 
+  // What every node is told besides its peers. A change is sent to every session as that one field;
+  // the same text again is no change.
+  void set_dns_config(std::string json);
+  void set_derp_map(std::string json);
+
+  // Puts a tailcfg.PingRequest (its JSON) into the node's next message; false: it has no session,
+  // or too many wait there.
+  bool send_ping(uint64_t id, std::string ping_request_json);
+  // Connected nodes that serve, or could serve, a route which several nodes offer: ascending ids.
+  std::vector<uint64_t> contested_routers() const;
+  // A router that does not answer loses its routes to one that does. A new session clears it.
+  void set_responsive(uint64_t id, bool responsive);
+
   // For the API and for DERP admission.
   std::vector<NodePtr> nodes() const;  // ascending by id
   NodePtr node(uint64_t id) const;     // null: there is none
@@ -137,6 +153,7 @@ class Tailnet {
     Ticket ticket = 0;
     RegisterAnswer answer;
   };
+  enum Shared : uint8_t { kDnsConfig = 1, kDerpMap = 2 };
   // Calls to make once the lock is released.
   using Calls = std::vector<std::function<void()>>;
 
@@ -154,6 +171,8 @@ class Tailnet {
   void mark(uint64_t id, uint8_t marks, Calls& calls);
   void mark_self(Entry& entry, Calls& calls);
   void choose_primaries(Calls& calls);
+  void mark_shared(uint8_t shared, Calls& calls);
+  void wake(MapSession& session, Calls& calls);
   void set_online(Entry& entry, bool online, WallTime now, Calls& calls);
   void apply_change(const store::Change& change, Calls& calls);
   // The store may answer inside the call, so it is asked once the lock is released.
@@ -184,6 +203,7 @@ class Tailnet {
   std::string profile_json(uint64_t user) const;
   std::string take(MapSession& session, WallTime now);
   void write_full(MapSession& session, WallTime now, MapPayload& out);
+  static void append_ping(MapSession& session, std::string& out);
   void write_delta(MapSession& session, WallTime now, MapPayload& out);
   void write_profiles(MapSession& session, const std::vector<uint64_t>& users, MapPayload& out);
   void close(MapSession& session, WallTime now);
@@ -192,6 +212,8 @@ class Tailnet {
   const TailnetOptions options_;
 
   mutable std::mutex mutex_;
+  std::string dns_config_json_;
+  std::string derp_map_json_;
   AddressPool pool_;
   NodeNames names_;
   std::map<uint64_t, Entry> nodes_;
@@ -237,6 +259,8 @@ class MapSession {
   std::set<uint64_t> profiles_;                  // users whose profile was sent
   bool full_ = true;                             // the next message is a whole map
   bool self_ = false;                            // the own node has changed
+  uint8_t shared_ = 0;                           // Tailnet::Shared that have changed
+  std::vector<std::string> pings_;               // PingRequests, one a message
   bool woken_ = true;
   bool ended_ = false;
 };

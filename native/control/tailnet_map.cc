@@ -23,8 +23,8 @@ constexpr std::string_view kOpenFilter =
 constexpr size_t kMaxDeltaNodes = 1024;
 
 constexpr std::string_view kSelfCapabilities =
-    "{\"https://tailscale.com/cap/file-sharing\":null,\"https://tailscale.com/cap/is-admin\":null,"
-    "\"https://tailscale.com/cap/ssh\":null}";
+    "\"https://tailscale.com/cap/is-admin\":null,\"https://tailscale.com/cap/ssh\":null,"
+    "\"default-auto-update\":";
 constexpr std::string_view kExitCapabilities = "{\"suggest-exit-node\":null}";
 
 bool is_exit_node(const Node& node) {
@@ -110,6 +110,7 @@ Result<std::shared_ptr<MapSession>> Tailnet::open_session(const tailcfg::Machine
     }
     entry->session = session.get();
     entry->offline_at.reset();
+    if (!std::exchange(entry->responsive, true)) choose_primaries(calls);
     if (request.version != entry->node->row.capability_version) {
       change(*entry, kCapability, calls,
              [&](Node& node) { node.row.capability_version = request.version; });
@@ -181,7 +182,11 @@ const MapPiece& Tailnet::peer_piece(Entry& entry) {
 std::string Tailnet::self_json(const Node& node) const {
   tailcfg::Node wire = wire_node(node);
   wire.hostinfo_json = node.hostinfo.full_json;
-  wire.cap_map_json = kSelfCapabilities;
+  wire.cap_map_json = "{";
+  if (options_.file_sharing)
+    wire.cap_map_json += "\"https://tailscale.com/cap/file-sharing\":null,";
+  wire.cap_map_json += kSelfCapabilities;
+  wire.cap_map_json += options_.auto_update ? "[true]}" : "[false]}";
   std::string out;
   append_json(out, wire);
   return out;
@@ -222,18 +227,28 @@ void Tailnet::write_profiles(MapSession& session, const std::vector<uint64_t>& n
   if (!first) out.text("]");
 }
 
+void Tailnet::append_ping(MapSession& session, std::string& out) {
+  if (session.pings_.empty()) return;
+  out += ",\"PingRequest\":" + session.pings_.front();
+  session.pings_.erase(session.pings_.begin());
+}
+
 void Tailnet::write_full(MapSession& session, WallTime now, MapPayload& out) {
   const Entry& self = *find(session.node_id_);
   std::string head = "{\"ControlTime\":";
   tailcfg::append_json_string(head, format_rfc3339(now));
   head += ",\"Node\":" + self_json(*self.node);
-  head += ",\"DERPMap\":" + options_.derp_map_json;
-  head += ",\"DNSConfig\":" + options_.dns_config_json;
+  head += ",\"DERPMap\":" + derp_map_json_;
+  head += ",\"DNSConfig\":" + dns_config_json_;
+  append_ping(session, head);
   head += ",\"Domain\":";
   tailcfg::append_json_string(head, options_.base_domain);
   head += ",\"CollectServices\":false,\"PacketFilters\":";
   head += kOpenFilter;
-  head += ",\"SSHPolicy\":{\"rules\":[]},\"Debug\":{\"DisableLogTail\":true}";
+  head += ",\"SSHPolicy\":{\"rules\":[]}";
+  // Clients before 1.92 read this one, newer ones the node's capability.
+  head += options_.auto_update ? ",\"DefaultAutoUpdate\":true" : ",\"DefaultAutoUpdate\":false";
+  if (!options_.client_logs) head += ",\"Debug\":{\"DisableLogTail\":true}";
   out.text(head);
   session.profiles_.clear();
   std::vector<uint64_t> ids;
@@ -254,6 +269,7 @@ void Tailnet::write_full(MapSession& session, WallTime now, MapPayload& out) {
   out.text(first ? "}" : "]}");
   session.full_ = false;
   session.self_ = false;
+  session.shared_ = 0;
   session.marks_.clear();
   ++stats_.full_maps;
 }
@@ -293,6 +309,10 @@ void Tailnet::write_delta(MapSession& session, WallTime now, MapPayload& out) {
   tailcfg::append_json_string(head, format_rfc3339(now));
   if (session.self_) head += ",\"Node\":" + self_json(*find(session.node_id_)->node);
   session.self_ = false;
+  if ((session.shared_ & kDerpMap) != 0) head += ",\"DERPMap\":" + derp_map_json_;
+  if ((session.shared_ & kDnsConfig) != 0) head += ",\"DNSConfig\":" + dns_config_json_;
+  session.shared_ = 0;
+  append_ping(session, head);
   out.text(head);
   write_profiles(session, whole, out);
   if (!removed.empty()) out.text(",\"PeersRemoved\":[" + removed + "]");
@@ -333,7 +353,7 @@ std::optional<std::string> MapSession::take(WallTime now) {
   const std::lock_guard lock(tailnet_.mutex_);
   woken_ = false;
   if (ended_) return std::nullopt;
-  if (!full_ && !self_ && marks_.empty()) return std::nullopt;
+  if (!full_ && !self_ && shared_ == 0 && pings_.empty() && marks_.empty()) return std::nullopt;
   if (!full_ && marks_.size() > kMaxDeltaNodes && marks_.size() * 2 > tailnet_.nodes_.size()) {
     full_ = true;
     ++tailnet_.stats_.overflows;

@@ -13,6 +13,7 @@ struct Tailnet::Entry {
   MapSession* session = nullptr;             // the newest one
   std::optional<WallTime> offline_at;        // its session ended; peers learn it then
   WallTime last_contact{};                   // for ephemeral nodes: the timer's start
+  bool responsive = true;                    // false: a router that did not answer a probe
   bool expiry_announced = false;             // peers know that the key has expired
   bool info_stored = true;                   // SetNodeInfo has nothing to add
   std::shared_ptr<const MapPiece> rendered;  // as a peer: "," and the node's JSON

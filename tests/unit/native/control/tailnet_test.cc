@@ -500,4 +500,82 @@ TEST_CASE("what a node said of itself survives a restart") {
   CHECK(node->hostinfo.os == "linux");
 }
 
+TEST_CASE("a new DERP map or DNS configuration reaches every session as that one field") {
+  Net net;
+  const std::string key = net.reusable_key();
+  net.join(1, key);
+  net.join(2, key);
+  const auto one = net.listen(1);
+  (void)net.take(*one);
+  const auto two = net.listen(2);
+  (void)net.take(*two);
+  (void)net.take(*one);  // two is online
+  net.wakes.clear();
+
+  net.tailnet().set_derp_map(R"({"Regions":{"7":null}})");
+  CHECK(net.wakes[1] == 1);
+  json delta = net.take(*one);
+  CHECK(delta.at("DERPMap").at("Regions").contains("7"));
+  CHECK(delta.size() == 2);  // and ControlTime
+  CHECK_FALSE(one->take(net.now).has_value());
+
+  // Both before a session looks: one message.
+  net.tailnet().set_dns_config(R"({"Proxied":true})");
+  delta = net.take(*two);
+  CHECK(delta.contains("DERPMap"));
+  CHECK(delta.at("DNSConfig").at("Proxied") == true);
+  CHECK(net.wakes[2] == 1);
+  CHECK(net.take(*one).contains("DNSConfig"));
+
+  net.tailnet().set_dns_config(R"({"Proxied":true})");
+  CHECK_FALSE(one->take(net.now).has_value());
+  const auto again = net.listen(1);
+  CHECK(net.take(*again).at("DERPMap").at("Regions").contains("7"));
+}
+
+TEST_CASE("a ping rides in the node's next message, one a message and not without bound") {
+  Net net;
+  net.join(1, net.reusable_key());
+  CHECK_FALSE(net.tailnet().send_ping(1, "{}"));
+  const auto session = net.listen(1);
+  CHECK(net.tailnet().send_ping(1, R"({"URL":"https://a"})"));
+  CHECK(net.take(*session).at("PingRequest").at("URL") == "https://a");
+  for (int i = 0; i < 4; ++i) CHECK(net.tailnet().send_ping(1, R"({"URL":"https://b"})"));
+  CHECK_FALSE(net.tailnet().send_ping(1, "{}"));
+  for (int i = 0; i < 4; ++i) CHECK(net.take(*session).contains("PingRequest"));
+  CHECK_FALSE(session->take(net.now).has_value());
+}
+
+TEST_CASE("a router that does not answer loses its route to one that does, and comes back fresh") {
+  Net net;
+  const std::string key = net.reusable_key();
+  for (uint8_t n = 1; n <= 3; ++n) net.join(n, key);
+  std::vector<std::shared_ptr<MapSession>> sessions;
+  for (uint8_t n = 1; n <= 3; ++n) sessions.push_back(net.listen(n));
+  const auto primary = [&](uint64_t id) { return !net.tailnet().node(id)->primary_routes.empty(); };
+  CHECK(net.tailnet().contested_routers().empty());
+  for (const uint8_t n : {uint8_t{2}, uint8_t{3}}) {
+    tailcfg::MapRequest update = Net::poll(n);
+    update.hostinfo.routable_ips = {"10.9.0.0/16"};
+    REQUIRE(net.tailnet().update(machine(n), update, net.now).ok());
+    must(wait<NodePtr>(
+        [&](auto answer) { net.tailnet().approve_routes(n, {"10.9.0.0/16"}, answer); }));
+  }
+  CHECK(net.tailnet().contested_routers() == std::vector<uint64_t>{2, 3});
+  CHECK(primary(2));
+  net.tailnet().set_responsive(2, false);
+  CHECK_FALSE(primary(2));
+  CHECK(primary(3));
+  // Nobody answers: whoever serves goes on.
+  net.tailnet().set_responsive(3, false);
+  CHECK(primary(3));
+  net.tailnet().set_responsive(2, true);
+  CHECK(primary(2));
+  // A new session is a new chance, but takes nothing away from who serves.
+  sessions[2] = net.listen(3);
+  CHECK(primary(2));
+  net.tailnet().set_responsive(2, false);
+  CHECK(primary(3));
+}
+
 }  // namespace es::control
