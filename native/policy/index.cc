@@ -47,8 +47,14 @@ bool is_public(const Range& range) {
 
 IndexState::IndexState(std::shared_ptr<const Policy> p, std::vector<User> u, IndexOptions o)
     : policy(std::move(p)), options(std::move(o)), allow_all(make_allow_all()) {
-  users.reserve(u.size());
-  for (User& user : u) {
+  add_users(std::move(u));
+  compile_rules();
+  compile_users();
+}
+
+void IndexState::add_users(std::vector<User> list) {
+  users.reserve(list.size());
+  for (User& user : list) {
     UserEntry entry{std::move(user), {}, {}, {}, {}};
     if (const size_t sign = entry.user.email.rfind('@'); sign != std::string::npos) {
       entry.localpart = entry.user.email.substr(0, sign);
@@ -57,8 +63,6 @@ IndexState::IndexState(std::shared_ptr<const Policy> p, std::vector<User> u, Ind
     user_at[entry.user.id] = users.size();
     users.push_back(std::move(entry));
   }
-  compile_rules();
-  compile_users();
 }
 
 uint32_t IndexState::intern_selector(const Alias& alias) {
@@ -132,6 +136,7 @@ uint32_t IndexState::intern(const std::vector<Alias>& aliases,
     auto& back = selectors[selector].sets;
     if (back.empty() || back.back() != id) back.push_back(id);
     set.any |= alias.is(Kind::kAny);
+    set.lists |= selectors[selector].identity || !postures.empty();
     set.everything |= alias.is(Kind::kDangerAll);
     set.internet |= alias.is(Kind::kAny) || alias.is(Kind::kInternet);
     for (const Range& range : selectors[selector].addresses.ranges()) {

@@ -10,6 +10,7 @@
 // even const members fill caches of rendered text. Unknown ids give empty answers.
 #pragma once
 
+#include "native/policy/bits.h"
 #include "native/policy/policy.h"
 #include "native/policy/problem.h"
 #include "native/policy/tailnet.h"
@@ -47,6 +48,17 @@ struct Verdict {
   Position rule;  // of the rule that allows it; {} if none does or there are no rules at all
 };
 
+// For whom a change of nodes changed an answer, by slot. May name a few too many, never too few.
+// The nodes that changed are in all of it as far as they are still there.
+struct Impact {
+  Bits filters;  // filter_for
+  Bits ssh;      // ssh_rules_for
+  Bits routers;  // nodes that viewers may find in routes_seen_by otherwise than before
+  Bits nodes;    // that changed: attributes_of, routes_seen_by and peers_of of theirs
+
+  void add(const Impact& other);
+};
+
 class PolicyIndex {
  public:
   PolicyIndex(std::shared_ptr<const Policy> policy, std::vector<User> users,
@@ -56,8 +68,12 @@ class PolicyIndex {
   PolicyIndex& operator=(PolicyIndex&&) noexcept;
 
   // Adds a node, or replaces what was known about it.
-  void put_node(Node node);
-  void remove_node(NodeId id);
+  Impact put_node(Node node);
+  Impact remove_node(NodeId id);
+  // Replaces all users. Only the nodes of those whom names mean otherwise now are compiled again.
+  Impact set_users(std::vector<User> users);
+  // Of several routers that could serve the prefix this one does, until the prefix is gone.
+  void prefer_router(const Prefix& prefix, NodeId id);
 
   // The packet filter, reduced to the node: what may come in to it and to what it routes.
   std::vector<tailcfg::FilterRule> filter_for(NodeId id) const;
@@ -65,6 +81,7 @@ class PolicyIndex {
   // Who must be in each other's network map, by ascending id. Symmetric.
   std::vector<NodeId> peers_of(NodeId id) const;
   bool visible(NodeId a, NodeId b) const;
+  Bits peer_slots(NodeId id) const;
 
   // Routes in the AllowedIPs of peers, as this viewer sees them, sorted. One holder for a subnet
   // route; every exit node that the viewer may use. Peers that it cannot see do not count.
@@ -73,6 +90,7 @@ class PolicyIndex {
   // The peer's own addresses as the viewer gets them; of a node itself if both are the same. The
   // attribute disable-ipv4 takes a node's IPv4 address from everybody, and everybody's from it.
   std::vector<Address> addresses_seen_by(NodeId viewer, NodeId peer) const;
+  bool ipv4_disabled(NodeId id) const;
 
   std::vector<tailcfg::SshRule> ssh_rules_for(NodeId id) const;
 

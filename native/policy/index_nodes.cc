@@ -70,7 +70,7 @@ uint32_t IndexState::route_number(const Prefix& prefix) {
     free_routes.pop_back();
   }
   Route& route = routes[number];
-  route = {prefix, {}, {}};
+  route = {prefix, {}, kAnySlot, {}};
   ranges.overlapping(prefix.range(), [&](uint32_t selector) {
     for (const uint32_t set : selectors[selector].sets) {
       // With a posture it is a device that must satisfy it, and nothing behind a router can.
@@ -106,6 +106,7 @@ void IndexState::leave_routes(Slot slot) {
     Route& route = routes[number];
     for (const uint32_t set : route.sets) sets[set].routed.clear(slot);
     std::erase(route.routers, slot);
+    if (route.preferred == slot) route.preferred = kAnySlot;
     if (!route.routers.empty()) continue;
     for (const uint32_t set : route.sets) sets[set].routes.clear(number);
     route_ids.erase(route.prefix);
@@ -118,8 +119,10 @@ void IndexState::leave_routes(Slot slot) {
 }
 
 void IndexState::add(Node node) {
-  Slot slot = static_cast<Slot>(nodes.size());
-  if (free_slots.empty()) {
+  Slot slot = node.slot != kAnySlot ? node.slot : static_cast<Slot>(nodes.size());
+  if (node.slot != kAnySlot) {
+    if (nodes.size() <= slot) nodes.resize(slot + 1);
+  } else if (free_slots.empty()) {
     nodes.emplace_back();
   } else {
     slot = free_slots.back();
@@ -179,18 +182,8 @@ void IndexState::remove(Slot slot) {
     }
   }
   slot_of.erase(entry.node.id);
+  if (entry.node.slot == kAnySlot) free_slots.push_back(slot);
   entry = {};
-  free_slots.push_back(slot);
-}
-
-void PolicyIndex::put_node(Node node) {
-  remove_node(node.id);
-  state_->add(std::move(node));
-}
-
-void PolicyIndex::remove_node(NodeId id) {
-  Slot slot = 0;
-  if (state_->find(id, slot) != nullptr) state_->remove(slot);
 }
 
 size_t PolicyIndex::memory_bytes() const {

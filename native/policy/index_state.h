@@ -12,7 +12,6 @@
 
 namespace es::policy {
 
-using Slot = uint32_t;
 using Texts = std::vector<std::string>;
 
 struct AddressHash {
@@ -38,6 +37,7 @@ struct SelectorSet {
   std::vector<const Posture*> postures;  // if any: members must satisfy one of them
   bool any = false;                      // has *
   bool everything = false;               // has autogroup:danger-all
+  bool lists = false;                    // its source text lists nodes that are members
   bool internet = false;                 // reaches the internet: *, autogroup:internet, a /0
   bool public_range = false;             // has a range that is public: exit nodes get the rule
   Bits own;                              // nodes that are members
@@ -85,6 +85,7 @@ struct NodeEntry {
 struct Route {
   Prefix prefix;
   std::vector<Slot> routers;   // by ascending node id
+  Slot preferred = kAnySlot;   // serves as long as it can
   std::vector<uint32_t> sets;  // that overlap it, each once; not those with all_routes()
 };
 
@@ -96,6 +97,28 @@ struct UserEntry {
   std::vector<Slot> nodes;          // untagged devices
 };
 
+struct UserTable {
+  std::vector<UserEntry> users;
+  std::unordered_map<UserId, size_t> at;
+};
+
+// Up to so many nodes a list names each address, which is what the hosted service does; beyond it,
+// neighbouring addresses become ranges, or a list of 10,000 nodes would fill every filter.
+inline constexpr size_t kMaxListedNodes = 64;
+
+// What others read of a node: two of them tell what a change changed.
+struct Footprint {
+  bool there = false;
+  Slot slot = 0;
+  Node node;
+  std::vector<uint32_t> sets;    // that it is a member of, ascending
+  std::vector<uint32_t> listed;  // of these, those whose source text has its addresses
+  std::vector<uint32_t> full;    // of these, those too large to list every address
+  std::vector<Slot> devices;     // of its user
+  std::string login;             // what localpart: rules make of its user
+  std::vector<Slot> routers;     // it, and those that share a route with it
+};
+
 struct IndexState {
   IndexState(std::shared_ptr<const Policy> p, std::vector<User> u, IndexOptions o);
 
@@ -105,8 +128,18 @@ struct IndexState {
   uint32_t intern_tags(const std::vector<std::string>& tags);
   void compile_rules();
   void compile_users();
+  void add_users(std::vector<User> list);
+  void swap_users(UserTable& other);
+  std::vector<Slot> nodes_of_changed_users(UserTable& fresh) const;
   bool user_matches(const UserEntry& user, const Alias& alias) const;
   const UserEntry* find_user(std::string_view name) const;
+
+  // What a change of one node changes for others (index_change.cc).
+  Footprint footprint(Slot slot) const;
+  Impact impact_of(const Footprint& before, const Footprint& after) const;
+  void add_filter_readers(const std::vector<uint32_t>& changed_sets, Bits& out) const;
+  void add_ssh_readers(const Footprint& node, const std::vector<uint32_t>& of_sets,
+                       Bits& out) const;
 
   // Nodes (index_nodes.cc).
   void add(Node node);

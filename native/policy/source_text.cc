@@ -13,10 +13,6 @@ namespace {
 
 using Kind = Alias::Kind;
 
-// Up to so many nodes a list names each address, which is what the hosted service does; beyond it,
-// neighbouring addresses become ranges, or a list of 10,000 nodes would fill every filter.
-constexpr size_t kMaxListedNodes = 64;
-
 }  // namespace
 
 // What the set names, without the routes that * stands for.

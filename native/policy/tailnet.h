@@ -22,7 +22,13 @@ struct User {
   std::string email;
   std::string provider_id;
   Role role = Role::kMember;
+
+  friend bool operator==(const User&, const User&) = default;
 };
+
+// Where a node stands in answers that are Bits.
+using Slot = uint32_t;
+inline constexpr Slot kAnySlot = ~Slot{0};
 
 struct Node {
   NodeId id = 0;                  // smaller ids are preferred as primary routers: older nodes
@@ -32,6 +38,9 @@ struct Node {
   std::vector<Prefix> routes;  // announced and approved; /0 makes it an exit node
   Attributes attributes;       // for postures
   bool serving = true;         // may be a primary router: online and healthy
+  Slot slot = kAnySlot;        // small and its own; or kAnySlot, for all nodes alike: no matter
+
+  friend bool operator==(const Node&, const Node&) = default;
 };
 
 }  // namespace es::policy

@@ -49,12 +49,12 @@ void IndexState::add_receivers(const Rule& rule, Bits& out) const {
   });
 }
 
-std::vector<NodeId> PolicyIndex::peers_of(NodeId id) const {
+Bits PolicyIndex::peer_slots(NodeId id) const {
   const IndexState& s = *state_;
   Slot slot = 0;
   const NodeEntry* node = s.find(id, slot);
-  if (node == nullptr) return {};
   Bits seen;
+  if (node == nullptr) return seen;
   for (const Rule& rule : s.rules) {
     const SelectorSet& src = s.sets[rule.src];
     if (s.receives(rule, slot)) {
@@ -68,9 +68,14 @@ std::vector<NodeId> PolicyIndex::peers_of(NodeId id) const {
     }
   }
   seen.clear(slot);
+  return seen;
+}
+
+std::vector<NodeId> PolicyIndex::peers_of(NodeId id) const {
+  const Bits seen = peer_slots(id);
   std::vector<NodeId> out;
   out.reserve(seen.count());
-  seen.for_each([&](Slot other) { out.push_back(s.at(other).node.id); });
+  seen.for_each([&](Slot other) { out.push_back(state_->at(other).node.id); });
   std::sort(out.begin(), out.end());
   return out;
 }
@@ -96,14 +101,27 @@ std::vector<Address> PolicyIndex::addresses_seen_by(NodeId viewer, NodeId peer) 
   Slot to = 0;
   const NodeEntry* node = s.find(peer, to);
   if (node == nullptr || s.find(viewer, from) == nullptr) return {};
-  const bool v6_only = std::any_of(
-      s.ipv4_disabled.begin(), s.ipv4_disabled.end(),
-      [&](uint32_t set) { return s.sets[set].own.test(from) || s.sets[set].own.test(to); });
+  const bool v6_only = ipv4_disabled(viewer) || ipv4_disabled(peer);
   std::vector<Address> out;
   for (const Address& a : node->node.addresses) {
     if (a.v6 || !v6_only) out.push_back(a);
   }
   return out;
+}
+
+bool PolicyIndex::ipv4_disabled(NodeId id) const {
+  const IndexState& s = *state_;
+  Slot slot = 0;
+  return s.find(id, slot) != nullptr &&
+         std::any_of(s.ipv4_disabled.begin(), s.ipv4_disabled.end(),
+                     [&](uint32_t set) { return s.sets[set].own.test(slot); });
+}
+
+void PolicyIndex::prefer_router(const Prefix& prefix, NodeId id) {
+  IndexState& s = *state_;
+  Slot slot = 0;
+  const auto it = s.route_ids.find(prefix);
+  if (it != s.route_ids.end() && s.find(id, slot) != nullptr) s.routes[it->second].preferred = slot;
 }
 
 namespace {
@@ -126,8 +144,13 @@ Reach reach_of(const IndexState& s, Slot viewer) {
   return reach;
 }
 
-// The router that serves the prefix: the oldest that is up; the oldest if none is.
-Slot primary(const IndexState& s, const std::vector<Slot>& routers) {
+// The router that serves the prefix: the preferred one while it is up, else the oldest that is up;
+// the oldest if none is.
+Slot primary(const IndexState& s, const std::vector<Slot>& routers, Slot preferred) {
+  if (preferred != kAnySlot && s.at(preferred).node.serving &&
+      std::find(routers.begin(), routers.end(), preferred) != routers.end()) {
+    return preferred;
+  }
   for (const Slot slot : routers) {
     if (s.at(slot).node.serving) return slot;
   }
@@ -165,13 +188,13 @@ std::vector<SeenRoute> PolicyIndex::routes_seen_by(NodeId viewer) const {
       if (steered.empty()) continue;
       std::sort(steered.begin(), steered.end(),
                 [&](Slot a, Slot b) { return s.at(a).node.id < s.at(b).node.id; });
-      holder = primary(s, steered);
+      holder = primary(s, steered, route.preferred);
     } else {
       // Routers of one prefix must know which of them is the primary.
       const bool co_router =
           std::find(route.routers.begin(), route.routers.end(), slot) != route.routers.end();
       if (!reach.any(number) && !co_router) continue;
-      holder = primary(s, route.routers);
+      holder = primary(s, route.routers, route.preferred);
     }
     if (holder != slot) out.push_back({s.at(holder).node.id, prefix});
   }
