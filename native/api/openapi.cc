@@ -1,9 +1,11 @@
 #include "native/api/openapi.h"
 
+#include <string>
+
 namespace es::api {
 namespace {
 
-constexpr char kDocument[] = R"json({
+constexpr std::string_view kHead = R"json({
 "openapi": "3.0.3",
 "info": {
   "title": "Edgescale API",
@@ -77,7 +79,7 @@ constexpr char kDocument[] = R"json({
       "default": {"$ref": "#/components/responses/Error"}}}
   },
 )json"
-                             R"json(  "/api/v1/apikey": {
+                                   R"json(  "/api/v1/apikey": {
     "get": {"operationId": "listApiKeys", "tags": ["ApiKeys"], "summary": "List API keys, masked, ascending by id", "responses": {
       "200": {"description": "Keys", "content": {"application/json": {"schema": {"type": "object", "properties": {"apiKeys": {"type": "array", "items": {"$ref": "#/components/schemas/ApiKey"}}}}}}},
       "default": {"$ref": "#/components/responses/Error"}}},
@@ -104,13 +106,17 @@ constexpr char kDocument[] = R"json({
       "responses": {
       "200": {"$ref": "#/components/responses/Empty"},
       "default": {"$ref": "#/components/responses/Error"}}}
-  }
+  },
+)json";
+
+constexpr std::string_view kTail = R"json(
 },
 "components": {
   "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "An API key; the unix socket needs none"}},
   "responses": {
     "Empty": {"description": "Done", "content": {"application/json": {"schema": {"type": "object"}}}},
     "User": {"description": "The user", "content": {"application/json": {"schema": {"type": "object", "properties": {"user": {"$ref": "#/components/schemas/User"}}}}}},
+    "Node": {"description": "The node", "content": {"application/json": {"schema": {"type": "object", "properties": {"node": {"$ref": "#/components/schemas/Node"}}}}}},
     "Error": {"description": "The reason", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
   },
   "schemas": {
@@ -130,6 +136,20 @@ constexpr char kDocument[] = R"json({
       "expiration": {"type": "string", "format": "date-time", "nullable": true},
       "createdAt": {"type": "string", "format": "date-time"},
       "lastSeen": {"type": "string", "format": "date-time", "nullable": true}}},
+    "Node": {"type": "object", "properties": {
+      "id": {"type": "string", "format": "uint64"}, "machineKey": {"type": "string"}, "nodeKey": {"type": "string"}, "discoKey": {"type": "string"},
+      "ipAddresses": {"type": "array", "items": {"type": "string"}},
+      "name": {"type": "string", "description": "What the host calls itself"},
+      "user": {"nullable": true, "description": "Of tagged nodes: null in single answers, tagged-devices in lists", "allOf": [{"$ref": "#/components/schemas/User"}]},
+      "lastSeen": {"type": "string", "format": "date-time", "nullable": true}, "expiry": {"type": "string", "format": "date-time", "nullable": true},
+      "preAuthKey": {"nullable": true, "description": "Unset times are null here", "allOf": [{"$ref": "#/components/schemas/PreAuthKey"}]},
+      "createdAt": {"type": "string", "format": "date-time"},
+      "registerMethod": {"type": "string", "enum": ["REGISTER_METHOD_UNSPECIFIED", "REGISTER_METHOD_AUTH_KEY", "REGISTER_METHOD_CLI", "REGISTER_METHOD_OIDC"]},
+      "givenName": {"type": "string", "description": "Its DNS label, unique"}, "online": {"type": "boolean"},
+      "approvedRoutes": {"type": "array", "items": {"type": "string"}, "description": "Allowed by an operator"},
+      "availableRoutes": {"type": "array", "items": {"type": "string"}, "description": "Offered by the node"},
+      "subnetRoutes": {"type": "array", "items": {"type": "string"}, "description": "Both, and served by this node now"},
+      "tags": {"type": "array", "items": {"type": "string"}}}},
     "Error": {"type": "object", "properties": {
       "code": {"type": "integer", "description": "gRPC code"}, "message": {"type": "string"},
       "details": {"type": "array", "items": {}}, "title": {"type": "string"},
@@ -141,6 +161,14 @@ constexpr char kDocument[] = R"json({
 
 }  // namespace
 
-std::string_view openapi_document() { return {kDocument, sizeof(kDocument) - 1}; }
+std::string_view openapi_document() {
+  static const std::string document = [] {
+    std::string text(kHead);
+    text += openapi_node_paths();
+    text += kTail;
+    return text;
+  }();
+  return document;
+}
 
 }  // namespace es::api

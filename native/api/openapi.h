@@ -7,4 +7,7 @@ namespace es::api {
 
 std::string_view openapi_document();
 
+// Its part about nodes and registrations: members of "paths", no comma at the end.
+std::string_view openapi_node_paths();
+
 }  // namespace es::api

@@ -41,10 +41,37 @@ void append_optional_time(std::string& out, std::string_view name,
   }
 }
 
+void append_list(std::string& out, std::string_view name, const std::vector<std::string>& texts) {
+  out += ",\"";
+  out += name;
+  out += "\":[";
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (i > 0) out += ',';
+    append_json_string(out, texts[i]);
+  }
+  out += ']';
+}
+
 void append_id(std::string& out, uint64_t id) {
   out += "\"id\":\"";
   out += std::to_string(id);
   out += '"';
+}
+
+std::string_view method_name(std::string_view method) {
+  if (method == "authkey") return "REGISTER_METHOD_AUTH_KEY";
+  if (method == "cli") return "REGISTER_METHOD_CLI";
+  if (method == "oidc") return "REGISTER_METHOD_OIDC";
+  return "REGISTER_METHOD_UNSPECIFIED";
+}
+
+control::User tagged_devices() {
+  control::User user;
+  user.id = control::kTaggedDevicesId;
+  user.name = "tagged-devices";
+  user.display_name = "Tagged Devices";
+  user.created_at = kZeroTime;
+  return user;
 }
 
 std::string masked(token::TokenKind kind, std::string_view prefix) {
@@ -114,7 +141,7 @@ void append_user(std::string& out, const control::User& user) {
 }
 
 void append_pre_auth_key(std::string& out, const control::OwnedPreAuthKey& owned,
-                         std::string_view text) {
+                         std::string_view text, UnsetTime unset) {
   const control::PreAuthKey& key = *owned.key;
   out += "{\"user\":";
   if (owned.user != nullptr) {
@@ -129,14 +156,14 @@ void append_pre_auth_key(std::string& out, const control::OwnedPreAuthKey& owned
   append_flag(out, "reusable", key.reusable);
   append_flag(out, "ephemeral", key.ephemeral);
   append_flag(out, "used", key.used);
-  append_time(out, "expiration", key.expiration.value_or(kZeroTime));
-  append_time(out, "createdAt", key.created_at);
-  out += ",\"aclTags\":[";
-  for (size_t i = 0; i < key.tags.size(); ++i) {
-    if (i > 0) out += ',';
-    append_json_string(out, key.tags[i]);
+  if (unset == UnsetTime::kZero) {
+    append_time(out, "expiration", key.expiration.value_or(kZeroTime));
+  } else {
+    append_optional_time(out, "expiration", key.expiration);
   }
-  out += "]}";
+  append_time(out, "createdAt", key.created_at);
+  append_list(out, "aclTags", key.tags);
+  out += '}';
 }
 
 void append_api_key(std::string& out, const control::ApiKey& key) {
@@ -146,6 +173,60 @@ void append_api_key(std::string& out, const control::ApiKey& key) {
   append_optional_time(out, "expiration", key.expiration);
   append_time(out, "createdAt", key.created_at);
   append_optional_time(out, "lastSeen", key.last_seen);
+  out += '}';
+}
+
+std::vector<std::string> addresses_of(const control::Node& node) {
+  std::vector<std::string> out;
+  for (const std::string& address : {node.row.ipv4, node.row.ipv6}) {
+    if (!address.empty()) out.push_back(address);
+  }
+  return out;
+}
+
+std::vector<std::string> served_routes(const control::Node& node) {
+  std::vector<std::string> out = node.primary_routes;
+  for (std::string& route : control::usable_routes(node)) {
+    if (control::is_exit_route(route)) out.push_back(std::move(route));
+  }
+  return out;
+}
+
+void append_node(std::string& out, const control::Node& node, const NodeContext& context,
+                 TaggedOwner tagged, WallTime now) {
+  const store::Node& row = node.row;
+  out += '{';
+  append_id(out, row.id);
+  append_member(out, "machineKey", row.machine_key);
+  append_member(out, "nodeKey", row.node_key);
+  append_member(out, "discoKey", node.disco_key.text());
+  append_list(out, "ipAddresses", addresses_of(node));
+  append_member(out, "name", row.hostname);
+  out += ",\"user\":";
+  if (node.tagged() && tagged == TaggedOwner::kShown) {
+    append_user(out, tagged_devices());
+  } else if (!node.tagged() && context.user != nullptr) {
+    append_user(out, *context.user);
+  } else {
+    out += "null";
+  }
+  // Registering is being seen.
+  append_time(out, "lastSeen", node.online ? now : row.last_seen.value_or(row.created_at));
+  append_optional_time(out, "expiry", row.expiry);
+  out += ",\"preAuthKey\":";
+  if (context.pre_auth_key.key != nullptr) {
+    append_pre_auth_key(out, context.pre_auth_key, {}, UnsetTime::kNull);
+  } else {
+    out += "null";
+  }
+  append_time(out, "createdAt", row.created_at);
+  append_member(out, "registerMethod", method_name(row.register_method));
+  append_member(out, "givenName", row.given_name);
+  append_flag(out, "online", node.online);
+  append_list(out, "approvedRoutes", row.approved_routes);
+  append_list(out, "availableRoutes", node.hostinfo.routable_ips);
+  append_list(out, "subnetRoutes", served_routes(node));
+  append_list(out, "tags", row.tags);
   out += '}';
 }
 

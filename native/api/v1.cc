@@ -1,5 +1,6 @@
 #include "native/api/v1.h"
 
+#include "native/api/answers.h"
 #include "native/api/body.h"
 #include "native/api/openapi.h"
 #include "native/api/render.h"
@@ -10,89 +11,14 @@
 namespace es::api {
 namespace {
 
-using control::Reason;
 using control::Refusal;
 using net::Reply;
 using net::Request;
-using net::Response;
-
-Response no_store(Response response) {
-  response.fields.push_back({"Cache-Control", "no-store"});
-  return response;
-}
-
-Response ok(std::string body) { return no_store(net::json_response(200, std::move(body))); }
-
-Response error(unsigned status, std::string_view text) {
-  Response response = no_store(net::error_response(status, text));
-  if (status == 503) response.fields.push_back({"Retry-After", "1"});
-  return response;
-}
-
-Response error(const BodyError& e) { return error(e.status, e.text); }
-
-Response error(const Refusal& refusal) {
-  switch (refusal.reason) {
-    case Reason::kInvalid:
-      return error(400, refusal.text);
-    case Reason::kNotFound:
-      return error(404, refusal.text);
-    case Reason::kConflict:
-      return error(409, refusal.text);
-    case Reason::kRetryLater:
-      return error(503, refusal.text);
-    case Reason::kBroken:
-      break;
-  }
-  return error(500, refusal.text);
-}
-
-// The answer of a write that has nothing to say but that it is done.
-control::Answer<void> reply_empty(const Reply& reply) {
-  return [reply](Result<void, Refusal> result) {
-    reply(result.ok() ? ok("{}") : error(result.error()));
-  };
-}
-
-template <class T, class F>
-control::Answer<T> reply_with(const Reply& reply, F render) {
-  return [reply, render](const Result<T, Refusal>& result) {
-    if (!result.ok()) return reply(error(result.error()));
-    std::string body;
-    render(body, *result);
-    reply(ok(std::move(body)));
-  };
-}
 
 void append_user_answer(std::string& out, const control::User& user) {
   out += "{\"user\":";
   append_user(out, user);
   out += '}';
-}
-
-// The id in a path or query; replies and returns nullopt when it is no number.
-std::optional<uint64_t> id_or_reply(std::string_view text, std::string_view complaint,
-                                    const Reply& reply) {
-  const auto id = parse_uint64(text);
-  if (!id) reply(error(400, complaint));
-  return id;
-}
-
-template <class Rows, class F>
-std::string render_list(std::string_view name, const Rows& rows, F append) {
-  std::string body;
-  body.reserve(32 + rows.size() * 256);
-  body += "{\"";
-  body += name;
-  body += "\":[";
-  bool first = true;
-  for (const auto& row : rows) {
-    if (!first) body += ',';
-    first = false;
-    append(body, row);
-  }
-  body += "]}";
-  return body;
 }
 
 }  // namespace
@@ -127,6 +53,17 @@ const std::vector<V1::Operation>& V1::operations() {
       {"DELETE", "/api/v1/apikey/{prefix}", &V1::delete_api_key},
       // By ?id= alone, which Headscale's path leaves no room for.
       {"DELETE", "/api/v1/apikey", &V1::delete_api_key},
+      {"GET", "/api/v1/node", &V1::list_nodes},
+      {"GET", "/api/v1/node/{nodeId}", &V1::get_node},
+      {"DELETE", "/api/v1/node/{nodeId}", &V1::delete_node},
+      {"POST", "/api/v1/node/{nodeId}/expire", &V1::expire_node},
+      {"POST", "/api/v1/node/{nodeId}/rename/{newName}", &V1::rename_node},
+      {"POST", "/api/v1/node/{nodeId}/tags", &V1::set_tags},
+      {"POST", "/api/v1/node/{nodeId}/approve_routes", &V1::approve_routes},
+      {"POST", "/api/v1/node/register", &V1::register_node},
+      {"POST", "/api/v1/auth/register", &V1::auth_register},
+      {"POST", "/api/v1/auth/approve", &V1::auth_approve},
+      {"POST", "/api/v1/auth/reject", &V1::auth_reject},
   };
   return kOperations;
 }

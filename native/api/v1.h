@@ -1,5 +1,5 @@
-// The REST API of Headscale, /api/v1, as far as it stands: users, pre-auth keys, API keys, health,
-// and the OpenAPI document of exactly that.
+// The REST API of Headscale, /api/v1, as far as it stands: users, pre-auth keys, API keys, nodes,
+// registrations, health, and the OpenAPI document of exactly that.
 //
 // Requests reach it after the gate: authenticated, or from the unix socket. Answers are JSON with
 // Cache-Control: no-store; errors have net::error_response's shape. 503 with Retry-After means that
@@ -11,6 +11,7 @@
 #pragma once
 
 #include "native/control/directory.h"
+#include "native/control/tailnet.h"
 #include "native/net/http.h"
 #include "native/net/router.h"
 
@@ -43,8 +44,9 @@ class V1 {
     void (V1::*handle)(const net::Request&, const net::Reply&);
   };
 
-  // The directory must outlive it, and it the router.
-  explicit V1(control::Directory& directory) : directory_(directory) {}
+  // Directory and tailnet must outlive it, and it the router.
+  V1(control::Directory& directory, control::Tailnet& tailnet)
+      : directory_(directory), tailnet_(tailnet) {}
   V1(const V1&) = delete;
   V1& operator=(const V1&) = delete;
 
@@ -66,8 +68,28 @@ class V1 {
   void create_api_key(const net::Request& request, const net::Reply& reply);
   void expire_api_key(const net::Request& request, const net::Reply& reply);
   void delete_api_key(const net::Request& request, const net::Reply& reply);
+  // v1_nodes.cc
+  void list_nodes(const net::Request& request, const net::Reply& reply);
+  void get_node(const net::Request& request, const net::Reply& reply);
+  void delete_node(const net::Request& request, const net::Reply& reply);
+  void expire_node(const net::Request& request, const net::Reply& reply);
+  void rename_node(const net::Request& request, const net::Reply& reply);
+  void set_tags(const net::Request& request, const net::Reply& reply);
+  void approve_routes(const net::Request& request, const net::Reply& reply);
+  // v1_auth.cc
+  void register_node(const net::Request& request, const net::Reply& reply);
+  void auth_register(const net::Request& request, const net::Reply& reply);
+  void auth_approve(const net::Request& request, const net::Reply& reply);
+  void auth_reject(const net::Request& request, const net::Reply& reply);
+
+  std::shared_ptr<const control::User> user_called(std::string_view name_or_id) const;
+  control::Answer<control::NodePtr> reply_node(const net::Request& request,
+                                               const net::Reply& reply) const;
+  void approve(std::string_view user, std::string_view auth_id, const net::Request& request,
+               const net::Reply& reply);
 
   control::Directory& directory_;
+  control::Tailnet& tailnet_;
   CachedBody users_;
   CachedBody pre_auth_keys_;
 };

@@ -123,6 +123,82 @@ void add_api_keys(CLI::App& root, Invocation& in, Raw& raw) {
       add(keys, in, Command::kApiKeysDelete, "delete", "Delete a key", {"remove", "rm", "del"}));
 }
 
+void add_nodes(CLI::App& root, Invocation& in, Raw& raw) {
+  CLI::App& nodes = *add_group(root, "nodes", "Manage the nodes", {"node", "machine", "machines"});
+  const auto identify = [&](CLI::App* sub) {
+    sub->add_option("-i,--identifier", in.id, "Id of the node");
+    return sub;
+  };
+  const auto name_one = [&](CLI::App* sub) {
+    identify(sub)->add_option("NODE", raw.target, "Id or name of the node");
+    return sub;
+  };
+  const auto add_list = [&](CLI::App* sub, const char* flags, std::vector<std::string>& list,
+                            const char* description) {
+    sub->add_option(flags, list, description)->delimiter(',')->allow_extra_args(false)->required();
+  };
+  CLI::App* c = add(nodes, in, Command::kNodesList, "list", "List the nodes", {"ls", "show"});
+  c->add_option("-u,--user", in.user, "Only those of this user (id or name)");
+  c = add(nodes, in, Command::kNodesListRoutes, "list-routes",
+          "List the routes that nodes offer, and which are approved and served", {"lsr", "routes"});
+  identify(c);
+  c = add(nodes, in, Command::kNodesRegister, "register",
+          "Let a waiting node in (older form of 'auth register')");
+  c->add_option("-u,--user", in.user, "Id or name of the user who owns it")->required();
+  c->add_option("-k,--key", in.auth_id, "Id that the log-in page shows")->required();
+  c = name_one(add(nodes, in, Command::kNodesExpire, "expire",
+                   "Let a node's key expire: it must log in again", {"logout", "exp", "e"}));
+  c->add_option("-e,--expiry", in.expiry,
+                "When: 2026-12-31T12:00:00Z, or a duration from now (default: now)");
+  c->add_flag("-d,--disable", in.disable_expiry, "Its key never expires");
+  c = add(nodes, in, Command::kNodesRename, "rename", "Give a node another name");
+  identify(c);
+  c->add_option("NEW_NAME", in.new_name, "A DNS label: lower-case letters, digits and '-'")
+      ->required();
+  name_one(
+      add(nodes, in, Command::kNodesDelete, "delete", "Delete a node", {"del", "remove", "rm"}));
+  c = name_one(add(nodes, in, Command::kNodesTag, "tag",
+                   "Set the tags of a node, which then belongs to them and no longer to a user",
+                   {"tags", "t"}));
+  add_list(c, "-t,--tags", in.tags, "All of its tags: tag:a,tag:b");
+  c = name_one(add(nodes, in, Command::kNodesApproveRoutes, "approve-routes",
+                   "Set which of a node's routes are approved"));
+  add_list(c, "-r,--routes", in.routes,
+           "All that are approved: 10.0.0.0/24,0.0.0.0/0; \"\" for none");
+  add(nodes, in, Command::kNodesBackfill, "backfillips",
+      "Give and take addresses until they fit the configured prefixes");
+}
+
+void add_auth(CLI::App& root, Invocation& in) {
+  CLI::App& auth = *add_group(root, "auth", "Decide about nodes that wait to be let in", {});
+  const auto name_one = [&](CLI::App* sub) {
+    sub->add_option("--auth-id", in.auth_id, "Id that the log-in page shows, or its address")
+        ->required();
+    return sub;
+  };
+  CLI::App* c = name_one(add(auth, in, Command::kAuthRegister, "register", "Let a node in"));
+  c->add_option("-u,--user", in.user, "Id or name of the user who owns it")->required();
+  c = name_one(add(auth, in, Command::kAuthApprove, "approve", "Approve what waits"));
+  c->add_option("-u,--user", in.user, "Id or name of the user who owns the node");
+  name_one(add(auth, in, Command::kAuthReject, "reject", "Turn a node away"));
+}
+
+void add_debug(CLI::App& root, Invocation& in, Raw& raw) {
+  CLI::App& debug = *add_group(root, "debug", "Look inside, for debugging", {});
+  CLI::App* c = add(debug, in, Command::kDebugMap, "map", "Print the map that a node would get");
+  c->add_option("-i,--identifier", in.id, "Id of the node");
+  c->add_option("NODE", raw.target, "Id or name of the node");
+  c = add(debug, in, Command::kDebugCreateNode, "create-node",
+          "Let a registration wait that no client asked for");
+  c->add_option("--name", in.name, "Host name of the node")->required();
+  c->add_option("-u,--user", in.user, "Id or name of a user")->required();
+  c->add_option("-k,--key", in.auth_id, "Id of the registration: hskey-authreq- and 24 characters")
+      ->required();
+  c->add_option("-r,--route", in.routes, "Routes that it offers")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+}
+
 void add_policy(CLI::App& root, Invocation& in) {
   CLI::App& policy = *add_group(root, "policy", "Compile and check policies", {});
   const auto add_files = [&](CLI::App* sub) {
@@ -161,7 +237,10 @@ std::unique_ptr<CLI::App> make_app(Invocation& in, Raw& raw) {
   add_users(root, in, raw);
   add_preauth_keys(root, in, raw);
   add_api_keys(root, in, raw);
+  add_nodes(root, in, raw);
+  add_auth(root, in);
   add_policy(root, in);
+  add_debug(root, in, raw);
   add(root, in, Command::kHealth, "health", "Ask the server whether it is healthy");
 #ifdef ES_WITH_SERVE
   add(root, in, Command::kServe, "serve", "Run the server");
@@ -264,6 +343,15 @@ void place_target(Invocation& in, const std::string& target) {
         throw Wrong{"\"" + target + "\" is given beside --id or --prefix: give one"};
       }
       return put(number ? in.id : in.prefix);
+    case Command::kNodesExpire:
+    case Command::kNodesDelete:
+    case Command::kNodesTag:
+    case Command::kNodesApproveRoutes:
+    case Command::kDebugMap:
+      if (!in.id.empty()) {
+        throw Wrong{"\"" + target + "\" is given beside --identifier: give one"};
+      }
+      return put(number ? in.id : in.name);
     default:
       return;
   }
@@ -306,6 +394,20 @@ void check(const Invocation& in) {
             "shows both"};
       }
       return;
+    case Command::kNodesExpire:
+      if (in.disable_expiry && !in.expiry.empty()) {
+        throw Wrong{"--disable and --expiry are both given: give one"};
+      }
+      [[fallthrough]];
+    case Command::kNodesRename:
+    case Command::kNodesDelete:
+    case Command::kNodesTag:
+    case Command::kNodesApproveRoutes:
+    case Command::kDebugMap:
+      if (in.id.empty() && in.name.empty()) {
+        throw Wrong{"which node? Give --identifier ID; 'edgescale nodes list' shows it"};
+      }
+      return;
     default:
       return;
   }
@@ -327,7 +429,12 @@ void finish(Invocation& in, const Raw& raw) {
   place_target(in, raw.target);
   // -i -1 is how Headscale's help spells "none".
   if (in.id == "-1") in.id.clear();
-  require_number(in.id, in.command <= Command::kUsersRename ? "--identifier" : "--id");
+  const bool is_key =
+      in.command >= Command::kPreauthKeysCreate && in.command <= Command::kApiKeysDelete;
+  require_number(in.id, is_key ? "--id" : "--identifier");
+  // --routes "" and --tags "" name none.
+  std::erase(in.routes, "");
+  std::erase(in.tags, "");
   check(in);
 }
 

@@ -1,19 +1,15 @@
 #include "native/cli/commands.h"
 
 #include "common/base/rfc3339.h"
-#include "native/cli/api_call.h"
 #include "native/cli/app.h"
 #include "native/cli/output.h"
+#include "native/cli/session.h"
 #include "native/cli/times.h"
 #include "native/cli/values.h"
 
 #include <nlohmann/json.hpp>
 
 namespace es::cli {
-namespace {
-
-using Table = std::vector<std::vector<std::string>>;
-
 std::string text_of(const Json& object, const char* key) {
   if (!object.is_object() || !object.contains(key)) return {};
   const Json& value = object[key];
@@ -32,59 +28,43 @@ const Json& part_of(const Json& answer, const char* key) {
   return answer.contains(key) ? answer[key] : answer;
 }
 
-// A command in progress: the first failed step ends it, by way of Failure.
-class Session {
- public:
-  Session(const Invocation& in, Io& io) : in_(in), io_(io) {}
+Result<Json, Failure> Session::get(const std::string& target) {
+  return call_api(io_, "GET", target, {});
+}
 
-  Outcome run();
+Result<Json, Failure> Session::post(const std::string& target, const Json& body) {
+  return call_api(io_, "POST", target, body.dump());
+}
 
- private:
-  Result<Json, Failure> get(const std::string& target) { return call_api(io_, "GET", target, {}); }
-  Result<Json, Failure> post(const std::string& target, const Json& body) {
-    return call_api(io_, "POST", target, body.dump());
-  }
-  Result<Json, Failure> remove(const std::string& target) {
-    return call_api(io_, "DELETE", target, {});
-  }
+Result<Json, Failure> Session::remove(const std::string& target) {
+  return call_api(io_, "DELETE", target, {});
+}
 
-  void print(const Json& data, const std::string& text) {
-    io_.out += in_.format == Format::kText ? text + "\n" : render_data(data, in_.format);
-  }
-  void print_list(const Json& list, const std::vector<std::string>& header, const Table& rows) {
-    io_.out +=
-        in_.format == Format::kText ? render_table(header, rows) : render_data(list, in_.format);
-  }
-  // A remark for people only.
-  void remark(const std::string& text) {
-    if (in_.format == Format::kText) io_.err += text + "\n";
-  }
-  std::string moment(const Json& object, const char* key) const {
-    return time_for_people(text_of(object, key), io_.now);
-  }
+void Session::print(const Json& data, const std::string& text) {
+  io_.out += in_.format == Format::kText ? text + "\n" : render_data(data, in_.format);
+}
 
-  Result<Json, Failure> find_user(const std::string& id, const std::string& name);
-  Result<Json, Failure> find_user(const std::string& id_or_name);
-  Result<std::string, Failure> preauth_key_id();
-  Result<std::string, Failure> api_key_prefix();
+void Session::print_list(const Json& list, const std::vector<std::string>& header,
+                         const Table& rows) {
+  io_.out +=
+      in_.format == Format::kText ? render_table(header, rows) : render_data(list, in_.format);
+}
 
-  Outcome health();
-  Outcome users_create();
-  Outcome users_list();
-  Outcome users_destroy();
-  Outcome users_rename();
-  Outcome preauth_create();
-  Outcome preauth_list();
-  Outcome preauth_expire();
-  Outcome preauth_delete();
-  Outcome api_create();
-  Outcome api_list();
-  Outcome api_expire();
-  Outcome api_delete();
+void Session::remark(const std::string& text) {
+  if (in_.format == Format::kText) io_.err += text + "\n";
+}
 
-  const Invocation& in_;
-  Io& io_;
-};
+std::string Session::moment(const Json& object, const char* key) const {
+  return time_for_people(text_of(object, key), io_.now);
+}
+
+Result<bool, Failure> Session::confirmed(const std::string& question,
+                                         const std::string& consequence) {
+  if (in_.force) return true;
+  const auto yes = io_.confirm(question);
+  if (!yes) return Failure{consequence + ", and there is no terminal to ask at: say --force"};
+  return *yes;
+}
 
 Result<Json, Failure> Session::find_user(const std::string& id, const std::string& name) {
   const std::string query = id.empty() ? "name=" + percent_encode(name) : "id=" + id;
@@ -151,16 +131,11 @@ Outcome Session::users_destroy() {
   ES_TRY(const Json user, find_user(in_.id, in_.name));
   const std::string who =
       "\"" + printable(text_of(user, "name")) + "\" (id " + text_of(user, "id") + ")";
-  if (!in_.force) {
-    const auto yes = io_.confirm("Delete the user " + who + " and all of its keys?");
-    if (!yes) {
-      return Failure{"this deletes the user " + who +
-                     " and all of its keys, and there is no terminal to ask at: say --force"};
-    }
-    if (!*yes) {
-      print(Json{{"Result", "User not destroyed"}}, "User not destroyed");
-      return {};
-    }
+  ES_TRY(const bool yes, confirmed("Delete the user " + who + " and all of its keys?",
+                                   "this deletes the user " + who + " and all of its keys"));
+  if (!yes) {
+    print(Json{{"Result", "User not destroyed"}}, "User not destroyed");
+    return {};
   }
   ES_TRY(const Json answer, remove("/api/v1/user/" + percent_encode(text_of(user, "id"))));
   print(answer, "User destroyed");
@@ -328,11 +303,9 @@ Outcome Session::run() {
     case Command::kApiKeysDelete:
       return api_delete();
     default:
-      return Failure{"this command does not talk to a server"};
+      return run_nodes();
   }
 }
-
-}  // namespace
 
 int run_remote(const Invocation& invocation, Io& io) {
   const Outcome done = Session(invocation, io).run();

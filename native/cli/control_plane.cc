@@ -296,6 +296,8 @@ void ControlPlane::stop() {
   if (s.stun_thread.joinable()) s.stun_thread.join();
 }
 
+control::Tailnet& ControlPlane::tailnet() { return *state_->tailnet; }
+
 control::TailnetStats ControlPlane::stats() const { return state_->tailnet->stats(); }
 
 }  // namespace es::cli

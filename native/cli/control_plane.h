@@ -31,6 +31,7 @@ class ControlPlane {
   // Ends the housekeeping and the relay's own socket. May be repeated.
   void stop();
 
+  control::Tailnet& tailnet();
   control::TailnetStats stats() const;
 
  private:

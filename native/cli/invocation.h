@@ -30,6 +30,20 @@ enum class Command : uint8_t {
   kApiKeysList,
   kApiKeysExpire,
   kApiKeysDelete,
+  kNodesList,
+  kNodesListRoutes,
+  kNodesRegister,
+  kNodesExpire,
+  kNodesRename,
+  kNodesDelete,
+  kNodesTag,
+  kNodesApproveRoutes,
+  kNodesBackfill,
+  kAuthRegister,
+  kAuthApprove,
+  kAuthReject,
+  kDebugCreateNode,
+  kDebugMap,
   kPolicyCompile,
   kPolicyCheck,
 };
@@ -65,6 +79,12 @@ struct Invocation {
   bool ephemeral = false;
   Millis expiration{0};
   std::vector<std::string> tags;
+
+  // Nodes: `id`, or `name` as its DNS label; `user` owns it, `auth_id` waits for its approval.
+  std::string auth_id;
+  std::vector<std::string> routes;
+  std::string expiry;  // RFC 3339, or a duration from now; empty: now
+  bool disable_expiry = false;
 
   // kPolicyCompile, kPolicyCheck
   std::string policy_file;

@@ -185,7 +185,7 @@ void Origin::State::add_routes() {
   };
   options.monotonic = [] { return Millis(monotonic_us() / 1000); };
   api::add_public_routes(router, std::move(options));
-  v1 = std::make_unique<api::V1>(*directory);
+  v1 = std::make_unique<api::V1>(*directory, control->tailnet());
   v1->add_routes(router);
   control->add_routes(router);
   metrics_router.add("GET", "/metrics", [this](const net::Request&, const net::Reply& reply) {

@@ -15,6 +15,8 @@ namespace {
 constexpr int kMintAttempts = 3;
 
 Refusal invalid(std::string_view text) { return {Reason::kInvalid, std::string(text)}; }
+constexpr std::string_view kUserHasNodes =
+    "user not empty: node(s) found; delete its nodes or tag them first";
 Refusal user_not_found() { return {Reason::kNotFound, "user not found"}; }
 
 // Unix seconds for a sealed key. Rounded up: the edge must not refuse what the origin still takes.
@@ -92,6 +94,7 @@ Directory::Counts Directory::counts() const { return tables_->counts(); }
 Snapshot<std::shared_ptr<const User>> Directory::users() const { return tables_->users(); }
 std::shared_ptr<const User> Directory::user(uint64_t id) const { return tables_->user(id); }
 Snapshot<OwnedPreAuthKey> Directory::pre_auth_keys() const { return tables_->pre_auth_keys(); }
+OwnedPreAuthKey Directory::pre_auth_key(uint64_t id) const { return tables_->pre_auth_key(id); }
 std::vector<ApiKey> Directory::api_keys() const { return tables_->api_keys(); }
 
 Refusal Directory::refusal_of(const store::StoreError& error, std::string_view noun) const {
@@ -165,7 +168,16 @@ void Directory::rename_user(uint64_t id, std::string name, WallTime now, Answer<
 
 void Directory::delete_user(uint64_t id, Answer<void> answer) {
   if (tables_->user(id) == nullptr) return answer(user_not_found());
-  write(store::DeleteUser{id}, "user", std::move(answer), nothing);
+  store_->write(
+      {{store::DeleteUser{id}}}, [this, id, answer = std::move(answer)](
+                                     Result<const store::Transaction*, store::StoreError> done) {
+        if (done.ok()) return answer({});
+        // The store has the last word, so that no registration slips in between.
+        const bool in_use =
+            done.error().kind == store::StoreErrorKind::kMissing && tables_->user(id) != nullptr;
+        if (in_use) return answer(invalid(kUserHasNodes));
+        answer(refusal_of(done.error(), "user"));
+      });
 }
 
 Directory::Minted Directory::mint(token::TokenKind kind,
@@ -300,7 +312,8 @@ ApiKeyVerdict Directory::verify_api_key(std::string_view text, WallTime now) {
   const token::Sha256Digest hash = token::token_store_hash(text);
   const ApiKeyVerdict verdict = tables_->verify_api_key(parsed->id, hash, now);
   // One write at a time: what is noted meanwhile goes with a later one.
-  if (verdict == ApiKeyVerdict::kValid && last_seen_due(now) && !storing_last_seen_.exchange(true)) {
+  if (verdict == ApiKeyVerdict::kValid && last_seen_due(now) &&
+      !storing_last_seen_.exchange(true)) {
     store_last_seen();
   }
   return verdict;

@@ -1,5 +1,5 @@
 // Who may use the tailnet: users, pre-auth keys and API keys, in memory, durable through the store.
-// Nodes join them here: their table is fed by the same commits, and deleting a user asks it.
+// Nodes are the tailnet's; that a user with nodes is not deleted is the store's constraint.
 //
 // A write is checked against memory, queued in the store, applied when its commit is on disk, and
 // only then answered. The store's constraints have the last word, so that what must be unique is
@@ -128,11 +128,12 @@ class Directory {
   Snapshot<std::shared_ptr<const User>> users() const;
   std::shared_ptr<const User> user(uint64_t id) const;  // null: there is none
   Snapshot<OwnedPreAuthKey> pre_auth_keys() const;
-  std::vector<ApiKey> api_keys() const;  // ascending by id
+  OwnedPreAuthKey pre_auth_key(uint64_t id) const;  // both null: there is none
+  std::vector<ApiKey> api_keys() const;             // ascending by id
 
   void create_user(const NewUser& request, WallTime now, Answer<User> answer);
   void rename_user(uint64_t id, std::string name, WallTime now, Answer<User> answer);
-  // Takes the user's pre-auth keys along.
+  // Takes the user's pre-auth keys along. Refused as long as nodes belong to the user.
   void delete_user(uint64_t id, Answer<void> answer);
 
   void create_pre_auth_key(NewPreAuthKey request, WallTime now, Answer<MintedPreAuthKey> answer);

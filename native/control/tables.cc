@@ -189,6 +189,17 @@ std::shared_ptr<const PreAuthKey> Tables::pre_auth_key(std::string_view prefix, 
   return equal_constant_time(as_bytes(key->hash), hash) ? key : nullptr;
 }
 
+OwnedPreAuthKey Tables::pre_auth_key(uint64_t id) const {
+  const std::shared_lock lock(mutex_);
+  const auto found = pre_auth_keys_.find(id);
+  if (found == pre_auth_keys_.end()) return {};
+  OwnedPreAuthKey out{found->second, nullptr};
+  if (!out.key->user_id) return out;
+  const auto owner = users_.find(*out.key->user_id);
+  if (owner != users_.end()) out.user = owner->second;
+  return out;
+}
+
 bool Tables::has_pre_auth_key(uint64_t id) const {
   const std::shared_lock lock(mutex_);
   return pre_auth_keys_.contains(id);

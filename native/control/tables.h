@@ -28,6 +28,7 @@ class Tables {
   bool has_local_name(const std::string& name) const;
 
   Snapshot<OwnedPreAuthKey> pre_auth_keys() const;
+  OwnedPreAuthKey pre_auth_key(uint64_t id) const;
   bool has_pre_auth_key(uint64_t id) const;
   // The key with this prefix whose hash this is, compared in constant time; null: none.
   std::shared_ptr<const PreAuthKey> pre_auth_key(std::string_view prefix, Bytes hash) const;

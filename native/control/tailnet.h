@@ -19,6 +19,7 @@
 #include "native/control/map_payload.h"
 #include "native/control/node.h"
 #include "native/control/node_name.h"
+#include "native/control/registration.h"
 #include "native/tailcfg/map_request.h"
 #include "native/tailcfg/node.h"
 #include "native/tailcfg/register.h"
@@ -121,6 +122,8 @@ class Tailnet {
   std::vector<NodePtr> nodes() const;  // ascending by id
   NodePtr node(uint64_t id) const;     // null: there is none
   bool knows(const tailcfg::NodeKey& key) const;
+  // What waits under this id; nullopt: nothing does.
+  std::optional<PendingRegistration> registration(std::string_view auth_id) const;
   // Approves a registration that waits under this id, for this user.
   void approve(std::string_view auth_id, uint64_t user_id, WallTime now, Answer<NodePtr> answer);
   void reject(std::string_view auth_id, Answer<void> answer);
@@ -193,6 +196,7 @@ class Tailnet {
   Entry* node_to_renew(const tailcfg::MachineKey& machine, const Grant& grant);
   void finish_waiters(const std::string& auth_id, const tailcfg::RegisterResponse& response,
                       Calls& calls);
+  void make_room_for(const tailcfg::MachineKey& machine, Calls& calls);
   std::string new_auth_id();
   void write_node(uint64_t id, store::Change change, Answer<NodePtr> answer);
 

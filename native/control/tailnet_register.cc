@@ -14,15 +14,27 @@
 namespace es::control {
 namespace {
 
-constexpr std::string_view kAuthIdPrefix = "hskey-authreq-";
 // Two registrations of one machine may race for its row; the second then finds what the first made.
 constexpr std::string_view kTryAgain = "the control server is busy, try again";
+constexpr std::string_view kUsed =
+    "this auth key was for one use and has been used; ask for a new one";
+
+constexpr std::string_view kBeingDecided = "this registration is being approved by somebody else";
+
+// Of one machine; it has a node key for each of its profiles. So that no machine pushes the others'
+// registrations out.
+constexpr size_t kMaxRegistrationsOfMachine = 8;
 
 // The last part of the path of an AuthURL.
 std::string auth_id_of(std::string_view url) {
   url = url.substr(0, url.find_first_of("?#"));
   const size_t slash = url.rfind('/');
   return std::string(slash == std::string_view::npos ? url : url.substr(slash + 1));
+}
+
+// What is missing when a node cannot be stored is its owner, deleted meanwhile.
+std::string_view noun_of(const store::StoreError& error) {
+  return error.kind == store::StoreErrorKind::kMissing ? "user" : "node";
 }
 
 std::string join(const std::vector<std::string>& list) {
@@ -152,7 +164,7 @@ void Tailnet::register_with_key(Registering& r, Calls& calls) {
   } else if (key->expiration && *key->expiration <= r.now) {
     refusal = "this auth key has expired; ask for a new one";
   } else if (key->used && !key->reusable) {
-    refusal = "this auth key was for one use and has been used; ask for a new one";
+    refusal = kUsed;
   } else {
     std::vector<std::string> denied;
     for (const std::string& tag : r.request.hostinfo.request_tags) {
@@ -177,14 +189,22 @@ void Tailnet::register_with_key(Registering& r, Calls& calls) {
   grant.method = "authkey";
   admit(
       r.machine, r.request, grant, r.now,
-      [this, now = r.now, answer = std::move(r.answer)](Result<NodePtr, Refusal> done) {
+      [this, now = r.now, id = key->id,
+       answer = std::move(r.answer)](Result<NodePtr, Refusal> done) {
         tailcfg::RegisterResponse out;
         if (done.ok()) {
           const std::lock_guard lock(mutex_);
           const Entry* entry = find((*done)->row.id);
-          if (entry != nullptr) out = state_of(*entry, now);
+          if (entry != nullptr) {
+            out = state_of(*entry, now);
+          } else {
+            out.error = kTryAgain;  // deleted the moment it came
+          }
         } else if (done.error().reason == Reason::kConflict) {
-          out.error = "this auth key was for one use and has been used; ask for a new one";
+          // Somebody else was faster: with the key, or with the node key or name.
+          const auto key_now = directory_.pre_auth_key(id).key;
+          const bool used = key_now == nullptr || (key_now->used && !key_now->reusable);
+          out.error = used ? kUsed : kTryAgain;
         } else {
           out.error = done.error().text;
         }
@@ -234,7 +254,7 @@ void Tailnet::admit(const tailcfg::MachineKey& machine, const tailcfg::RegisterR
       NodePtr after = done.ok() ? node(id) : nullptr;
       if (after != nullptr) return answer(std::move(after));
       if (done.ok()) return answer(Refusal{Reason::kRetryLater, std::string(kTryAgain)});
-      answer(directory_.refusal_of(done.error(), "node"));
+      answer(directory_.refusal_of(done.error(), noun_of(done.error())));
     };
     return submit(std::move(transaction), renewed, calls);
   }
@@ -283,7 +303,7 @@ void Tailnet::admit(const tailcfg::MachineKey& machine, const tailcfg::RegisterR
             pool_.release(addresses);
             names_.release(name);
           }
-          return answer(directory_.refusal_of(done.error(), "node"));
+          return answer(directory_.refusal_of(done.error(), noun_of(done.error())));
         }
         const auto& inserted = std::get<store::InsertNode>((*done)->changes[at]);
         NodePtr after = node(inserted.node.id);
@@ -312,18 +332,56 @@ void Tailnet::register_interactive(Registering& r, Calls& calls) {
     }
   }
   if (id.empty()) {
-    if (registrations_.size() >= options_.max_registrations) {
-      const auto oldest = std::min_element(
-          registrations_.begin(), registrations_.end(),
-          [](const auto& a, const auto& b) { return a.second.created < b.second.created; });
-      registrations_.erase(oldest);
-    }
+    make_room_for(r.machine, calls);
     id = new_auth_id();
-    registrations_[id] = Registration{r.machine, r.request, r.now, {}};
+    registrations_[id] = Registration{r.machine, r.request, r.now, {}, false};
   }
   tailcfg::RegisterResponse out;
   out.auth_url = options_.server_url + "/register/" + id;
   r.reply(std::move(out), calls);
+}
+
+// Whoever waits for what goes is told to come back.
+void Tailnet::make_room_for(const tailcfg::MachineKey& machine, Calls& calls) {
+  const auto older = [](const auto& a, const auto& b) {
+    return a.second.created < b.second.created;
+  };
+  const std::string* oldest_of_machine = nullptr;
+  size_t of_machine = 0;
+  for (const auto& entry : registrations_) {
+    if (entry.second.machine != machine) continue;
+    ++of_machine;
+    if (oldest_of_machine == nullptr || older(entry, *registrations_.find(*oldest_of_machine))) {
+      oldest_of_machine = &entry.first;
+    }
+  }
+  std::string gone;
+  if (of_machine >= kMaxRegistrationsOfMachine) {
+    gone = *oldest_of_machine;
+  } else if (registrations_.size() >= options_.max_registrations) {
+    gone = std::min_element(registrations_.begin(), registrations_.end(), older)->first;
+  } else {
+    return;
+  }
+  tailcfg::RegisterResponse response;
+  response.error = "too many registrations are waiting; try again";
+  finish_waiters(gone, response, calls);
+}
+
+std::optional<PendingRegistration> Tailnet::registration(std::string_view auth_id) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = registrations_.find(std::string(auth_id));
+  if (it == registrations_.end()) return std::nullopt;
+  const Registration& found = it->second;
+  const tailcfg::Hostinfo& host = found.request.hostinfo;
+  return PendingRegistration{.auth_id = it->first,
+                             .machine_key = found.machine,
+                             .node_key = found.request.node_key,
+                             .hostname = host.hostname,
+                             .os = host.os,
+                             .client_version = host.ipn_version,
+                             .created = found.created,
+                             .expires = found.created + options_.registration_lifetime};
 }
 
 void Tailnet::abandon(Ticket ticket) {
@@ -351,12 +409,13 @@ void Tailnet::approve(std::string_view auth_id, uint64_t user_id, WallTime now,
   Calls calls;
   std::unique_lock lock(mutex_);
   const auto it = registrations_.find(std::string(auth_id));
-  if (it == registrations_.end()) {
+  if (it == registrations_.end() || it->second.deciding) {
+    const bool deciding = it != registrations_.end();
     lock.unlock();
-    return answer(Refusal{Reason::kNotFound,
-                          "no registration is waiting under this id: it may have expired; run "
-                          "'tailscale up' again"});
+    if (deciding) return answer(Refusal{Reason::kConflict, std::string(kBeingDecided)});
+    return answer(Refusal{Reason::kNotFound, std::string(kNoSuchRegistration)});
   }
+  it->second.deciding = true;
   Grant grant;
   grant.user_id = user_id;
   grant.ephemeral = it->second.request.ephemeral;
@@ -365,10 +424,15 @@ void Tailnet::approve(std::string_view auth_id, uint64_t user_id, WallTime now,
       it->second.machine, it->second.request, grant, now,
       [this, now, id = it->first, answer = std::move(answer)](Result<NodePtr, Refusal> done) {
         Calls waiting;
-        if (done.ok()) {
+        {
           const std::lock_guard inner(mutex_);
-          const Entry* entry = find((*done)->row.id);
-          if (entry != nullptr) finish_waiters(id, state_of(*entry, now), waiting);
+          const Entry* entry = done.ok() ? find((*done)->row.id) : nullptr;
+          const auto decided = registrations_.find(id);
+          if (entry != nullptr) {
+            finish_waiters(id, state_of(*entry, now), waiting);
+          } else if (decided != registrations_.end()) {
+            decided->second.deciding = false;
+          }
         }
         run(waiting);
         answer(std::move(done));
@@ -380,19 +444,22 @@ void Tailnet::approve(std::string_view auth_id, uint64_t user_id, WallTime now,
 
 void Tailnet::reject(std::string_view auth_id, Answer<void> answer) {
   Calls calls;
-  bool found = false;
+  Result<void, Refusal> result;
   {
     const std::lock_guard lock(mutex_);
-    found = registrations_.contains(std::string(auth_id));
-    tailcfg::RegisterResponse response;
-    response.error = "the registration was refused by an administrator";
-    finish_waiters(std::string(auth_id), response, calls);
+    const auto it = registrations_.find(std::string(auth_id));
+    if (it == registrations_.end()) {
+      result = Refusal{Reason::kNotFound, std::string(kNoSuchRegistration)};
+    } else if (it->second.deciding) {
+      result = Refusal{Reason::kConflict, std::string(kBeingDecided)};
+    } else {
+      tailcfg::RegisterResponse response;
+      response.error = "the registration was refused by an administrator";
+      finish_waiters(it->first, response, calls);
+    }
   }
   run(calls);
-  if (!found) {
-    return answer(Refusal{Reason::kNotFound, "no registration is waiting under this id"});
-  }
-  answer({});
+  answer(std::move(result));
 }
 
 }  // namespace es::control

@@ -25,6 +25,7 @@ struct Tailnet::Registration {
   tailcfg::RegisterRequest request;
   WallTime created{};
   std::vector<Waiter> waiters;
+  bool deciding = false;  // an approval is on its way to the database
 };
 
 struct Tailnet::Registering {

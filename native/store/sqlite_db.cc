@@ -9,6 +9,7 @@ StoreErrorKind kind_of(int extended) {
     case SQLITE_CONSTRAINT_PRIMARYKEY:
       return StoreErrorKind::kConflict;
     case SQLITE_CONSTRAINT_FOREIGNKEY:
+    case SQLITE_CONSTRAINT_TRIGGER:  // what ON DELETE RESTRICT is to SQLite
       return StoreErrorKind::kMissing;
     default:
       break;

@@ -122,6 +122,29 @@ describe("a real origin", () => {
     assert.ok(!(await json("apikeys", "list")).some((k) => k.id === listed.id));
   });
 
+  test("nodes and registrations answer for what is not there", async () => {
+    assert.deepEqual(await json("nodes", "list"), []);
+    assert.match((await cli("nodes", "list")).out, /^ID \| Hostname \| Name/);
+    assert.deepEqual(await json("nodes", "list-routes"), []);
+    for (const args of [
+      ["nodes", "expire", "-i", "9"],
+      ["nodes", "rename", "-i", "9", "new"],
+      ["nodes", "delete", "-i", "9", "--force"],
+      ["nodes", "tag", "-i", "9", "-t", "tag:a"],
+      ["nodes", "approve-routes", "-i", "9", "-r", "10.0.0.0/8"],
+    ]) {
+      const { code, err } = await cli(...args);
+      assert.equal(code, 1, args.join(" "));
+      assert.match(err, /^Error: node not found/, args.join(" "));
+    }
+    await json("users", "create", "owner");
+    const wrong = await cli("auth", "register", "-u", "owner", "--auth-id", "nonsense");
+    assert.match(wrong.err, /^Error: invalid auth id/);
+    const unknown = await cli("auth", "register", "-u", "owner", "--auth-id", "hskey-authreq-0123456789abcdef01234567");
+    assert.match(unknown.err, /^Error: no registration is waiting under this id/);
+    assert.match((await cli("nodes", "list", "-u", "nobody")).err, /^Error: user not found/);
+  });
+
   test("many commands at once each get their own answer", async () => {
     const names = Array.from({ length: 12 }, (_, i) => `many${i}`);
     const made = await Promise.all(names.map((name) => json("users", "create", name)));

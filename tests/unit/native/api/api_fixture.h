@@ -24,14 +24,19 @@ struct Called {
 
 class ApiUnderTest {
  public:
-  ApiUnderTest() : directory_(control::open_directory(dir_.file())), v1_(*directory_) {
-    v1_.add_routes(router_);
-  }
+  ApiUnderTest() : ApiUnderTest(nullptr) {}
   // Over a store that the test drives.
   explicit ApiUnderTest(std::unique_ptr<store::Store> store)
-      : directory_(control::directory_over(std::move(store))), v1_(*directory_) {
+      : directory_(store == nullptr ? control::open_directory(dir_.file())
+                                    : control::directory_over(std::move(store))),
+        tailnet_(make_tailnet(*directory_)),
+        v1_(*directory_, *tailnet_) {
+    directory_->listen([this](auto commits) { tailnet_->apply(commits); });
     v1_.add_routes(router_);
   }
+  ~ApiUnderTest() { directory_->listen({}); }
+  ApiUnderTest(const ApiUnderTest&) = delete;
+  ApiUnderTest& operator=(const ApiUnderTest&) = delete;
 
   Called call(std::string_view method, const std::string& target, std::string body = {}) {
     std::promise<Called> promise;
@@ -59,11 +64,26 @@ class ApiUnderTest {
   }
 
   control::Directory& directory() { return *directory_; }
+  control::Tailnet& tailnet() { return *tailnet_; }
   const net::Router& router() const { return router_; }
 
  private:
   store::TempDir dir_;
+  static std::unique_ptr<control::Tailnet> make_tailnet(control::Directory& directory) {
+    control::TailnetOptions options;
+    options.server_url = "https://control.example";
+    options.base_domain = "example.ts";
+    options.addresses.v4 = *parse_ip_prefix("100.64.0.0/10");
+    options.addresses.v6 = *parse_ip_prefix("fd7a:115c:a1e0::/48");
+    options.random = control::seeded_random(2);
+    auto made = control::Tailnet::create(directory, directory.take_nodes(), std::move(options),
+                                         control::kNow);
+    if (!made.ok()) FAIL(made.error().text);
+    return std::move(made).value();
+  }
+
   std::unique_ptr<control::Directory> directory_;
+  std::unique_ptr<control::Tailnet> tailnet_;
   V1 v1_;
   net::Router router_;
 };

@@ -80,6 +80,31 @@ TEST_CASE("every command has Headscale's names and aliases") {
       {"api revoke -i 1", Command::kApiKeysExpire},
       {"api delete -p abc", Command::kApiKeysDelete},
       {"api remove -i 1", Command::kApiKeysDelete},
+      {"nodes list", Command::kNodesList},
+      {"node ls -u ann", Command::kNodesList},
+      {"machines show", Command::kNodesList},
+      {"nodes list-routes", Command::kNodesListRoutes},
+      {"node lsr -i 1", Command::kNodesListRoutes},
+      {"node routes", Command::kNodesListRoutes},
+      {"nodes register -u ann -k hskey-authreq-x", Command::kNodesRegister},
+      {"nodes expire -i 1", Command::kNodesExpire},
+      {"node logout -i 1 -d", Command::kNodesExpire},
+      {"node exp 1", Command::kNodesExpire},
+      {"node e laptop -e 2030-01-01T00:00:00Z", Command::kNodesExpire},
+      {"nodes rename -i 1 laptop", Command::kNodesRename},
+      {"nodes rename laptop --identifier 1", Command::kNodesRename},
+      {"nodes delete -i 1", Command::kNodesDelete},
+      {"node del laptop", Command::kNodesDelete},
+      {"nodes tag -i 1 -t tag:a,tag:b", Command::kNodesTag},
+      {"node tags -i 1 --tags tag:a", Command::kNodesTag},
+      {"node t laptop -t tag:a", Command::kNodesTag},
+      {"nodes approve-routes -i 1 -r 10.0.0.0/8", Command::kNodesApproveRoutes},
+      {"nodes backfillips", Command::kNodesBackfill},
+      {"auth register -u ann --auth-id x", Command::kAuthRegister},
+      {"auth approve --auth-id x", Command::kAuthApprove},
+      {"auth reject --auth-id x", Command::kAuthReject},
+      {"debug create-node --name n -u ann -k x -r 10.0.0.0/8", Command::kDebugCreateNode},
+      {"debug map -i 1", Command::kDebugMap},
   };
   for (const auto& [line, command] : rows) {
     INFO(line);
@@ -96,6 +121,31 @@ TEST_CASE("the commands of the deployment guide work as written") {
   CHECK(key.user == "1");
   CHECK(key.reusable);
   CHECK(key.expiration == std::chrono::hours(24));
+}
+
+TEST_CASE("nodes are named by id or by name, and lists come with commas, repeated, or empty") {
+  CHECK(understood("nodes delete 7").id == "7");
+  CHECK(understood("nodes delete -i 7").id == "7");
+  CHECK(understood("nodes delete laptop").name == "laptop");
+  const Invocation renamed = understood("nodes rename -i 7 42");
+  CHECK(renamed.id == "7");
+  CHECK(renamed.new_name == "42");
+  const Invocation tagged = understood("nodes tag -i 7 -t tag:a,tag:b -t tag:c");
+  CHECK(tagged.tags == std::vector<std::string>{"tag:a", "tag:b", "tag:c"});
+  const auto none =
+      parse_command_line(std::vector<std::string>{"nodes", "approve-routes", "-i", "7", "-r", ""});
+  REQUIRE(std::holds_alternative<Invocation>(none));
+  CHECK(std::get<Invocation>(none).routes.empty());
+  CHECK(refused("nodes approve-routes -i 7").find("--routes") != std::string::npos);
+  CHECK(refused("nodes tag -i 7").find("--tags") != std::string::npos);
+  CHECK(refused("nodes expire") ==
+        "Error: which node? Give --identifier ID; 'edgescale nodes list' shows it");
+  CHECK(refused("nodes expire 7 -d -e 1h") ==
+        "Error: --disable and --expiry are both given: give one");
+  CHECK(refused("nodes delete laptop -i 7") ==
+        "Error: \"laptop\" is given beside --identifier: give one");
+  CHECK(refused("nodes delete -i seven") == "Error: --identifier takes a number, not \"seven\"");
+  CHECK(refused("auth register --auth-id x").find("--user") != std::string::npos);
 }
 
 TEST_CASE("flags and their short forms fill the request") {

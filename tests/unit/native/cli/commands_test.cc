@@ -62,7 +62,132 @@ const std::string kKey =
     R"("used":false,"expiration":"2026-11-23T12:00:00Z","createdAt":"2026-11-22T12:00:00Z",)"
     R"("aclTags":[]})";
 
+const std::string kLaptop =
+    R"({"id":"3","machineKey":"mkey:)" + std::string(64, '0') + R"(","nodeKey":"nodekey:)" +
+    std::string(64, 'f') +
+    R"(","discoKey":"discokey:0","ipAddresses":["100.64.0.3","fd7a::3"],"name":"Ann's","user":)" +
+    kAnn +
+    R"(,"lastSeen":"2026-11-22T11:00:00Z","expiry":"2026-11-22T11:30:00Z","preAuthKey":null,)"
+    R"("createdAt":"2026-11-22T10:00:00Z","registerMethod":"REGISTER_METHOD_CLI",)"
+    R"("givenName":"laptop","online":false,"approvedRoutes":["10.0.0.0/8"],)"
+    R"("availableRoutes":["10.0.0.0/8","0.0.0.0/0"],"subnetRoutes":["10.0.0.0/8"],)"
+    R"("tags":["tag:a","tag:b"]})";
+const std::string kLaptopOnly = R"({"nodes":[)" + kLaptop + "]}";
+const std::string kLaptopAlone = R"({"node":)" + kLaptop + "}";
+
 }  // namespace
+
+TEST_CASE("nodes are listed as a table and as data") {
+  Script table({{"GET /api/v1/node", ok(kLaptopOnly)}});
+  CHECK(table.run({"nodes", "list"}) == kExitOk);
+  CHECK(
+      table.io.out ==
+      "ID | Hostname | Name   | MachineKey | NodeKey | User | Tags        | IP addresses        | "
+      "Ephemeral | Last seen                     | Expiration                    | Connected | "
+      "Expired\n"
+      "3  | Ann's    | laptop | [AAAAA]    | [/////] | ann  | tag:a,tag:b | 100.64.0.3, fd7a::3 | "
+      "false     | 2026-11-22 11:00:00 (60m ago) | 2026-11-22 11:30:00 (30m ago) | offline   | "
+      "yes\n");
+  Script data({{"GET /api/v1/node?user=a%20b", ok(kLaptopOnly)}});
+  CHECK(data.run({"nodes", "list", "-u", "a b", "-o", "json-line"}) == kExitOk);
+  CHECK(data.io.out == "[" + kLaptop + "]\n");
+  Script none({{"GET /api/v1/node", ok(R"({"nodes":[]})")}});
+  CHECK(none.run({"nodes", "list"}) == kExitOk);
+  CHECK(none.io.err.find("preauthkeys create") != std::string::npos);
+}
+
+TEST_CASE("routes are listed of nodes that have any, or of the one that is asked for") {
+  const std::string bare =
+      R"({"nodes":[{"id":"1","givenName":"bare","approvedRoutes":[],"availableRoutes":[]},)" +
+      kLaptop + "]}";
+  Script table({{"GET /api/v1/node", ok(bare)}});
+  CHECK(table.run({"nodes", "list-routes"}) == kExitOk);
+  CHECK(table.io.out ==
+        "ID | Hostname | Approved   | Available             | Serving (Primary)\n"
+        "3  | laptop   | 10.0.0.0/8 | 10.0.0.0/8, 0.0.0.0/0 | 10.0.0.0/8\n");
+  Script one({{"GET /api/v1/node", ok(bare)}});
+  CHECK(one.run({"nodes", "list-routes", "-i", "1"}) == kExitOk);
+  CHECK(one.io.out.find("1  | bare") != std::string::npos);
+  Script missing({{"GET /api/v1/node", ok(bare)}});
+  CHECK(missing.run({"nodes", "list-routes", "-i", "9"}) == kExitError);
+  CHECK(missing.io.err.find("there is no node with the id 9") != std::string::npos);
+}
+
+TEST_CASE("each change of a node is one request, and a name is looked up first") {
+  const Answer done = ok(kLaptopAlone);
+  const struct {
+    std::vector<std::string> args;
+    const char* request;
+    const char* said;
+  } rows[] = {
+      {{"nodes", "expire", "-i", "3"}, "POST /api/v1/node/3/expire {}", "Node expired\n"},
+      {{"nodes", "expire", "-i", "3", "-d"},
+       R"(POST /api/v1/node/3/expire {"disableExpiry":true})",
+       "Node expiry disabled\n"},
+      {{"nodes", "expire", "-i", "3", "-e", "2026-11-23T12:00:00Z"},
+       R"(POST /api/v1/node/3/expire {"expiry":"2026-11-23T12:00:00Z"})",
+       "Node expires 2026-11-23 12:00:00 (in 24h)\n"},
+      {{"nodes", "expire", "-i", "3", "-e", "24h"},
+       R"(POST /api/v1/node/3/expire {"expiry":"2026-11-23T12:00:00Z"})",
+       "Node expires 2026-11-23 12:00:00 (in 24h)\n"},
+      {{"nodes", "rename", "-i", "3", "a/b"},
+       "POST /api/v1/node/3/rename/a%2Fb {}",
+       "Node renamed\n"},
+      {{"nodes", "tag", "-i", "3", "-t", "tag:a,tag:b"},
+       R"(POST /api/v1/node/3/tags {"tags":["tag:a","tag:b"]})",
+       "Node updated\n"},
+      {{"nodes", "approve-routes", "-i", "3", "-r", ""},
+       R"(POST /api/v1/node/3/approve_routes {"routes":[]})",
+       "Node updated\n"},
+      {{"auth", "register", "-u", "ann", "--auth-id", "https://x/register/hskey-authreq-1"},
+       R"(POST /api/v1/auth/register {"user":"ann","authId":"hskey-authreq-1"})",
+       "Node laptop registered, id 3\n"},
+      {{"nodes", "register", "-u", "ann", "-k", "hskey-authreq-1"},
+       R"(POST /api/v1/auth/register {"user":"ann","authId":"hskey-authreq-1"})",
+       "Node laptop registered, id 3\n"},
+      {{"auth", "approve", "--auth-id", "hskey-authreq-1"},
+       R"(POST /api/v1/auth/approve {"authId":"hskey-authreq-1"})",
+       "Approved\n"},
+      {{"auth", "reject", "--auth-id", "hskey-authreq-1"},
+       R"(POST /api/v1/auth/reject {"authId":"hskey-authreq-1"})",
+       "Rejected\n"},
+      {{"debug", "map", "-i", "3"}, "GET /api/v1/debug/node/3/map", nullptr},
+  };
+  for (const auto& row : rows) {
+    INFO(row.request);
+    Script script({{row.request, done}});
+    CHECK(script.run(row.args) == kExitOk);
+    if (row.said != nullptr) CHECK(script.io.out == row.said);
+  }
+  Script named({{"GET /api/v1/node", ok(kLaptopOnly)}, {"POST /api/v1/node/3/expire {}", done}});
+  CHECK(named.run({"nodes", "expire", "laptop", "-o", "json-line"}) == kExitOk);
+  CHECK(named.io.out == kLaptop + "\n");
+  Script unknown({{"GET /api/v1/node", ok(kLaptopOnly)}});
+  CHECK(unknown.run({"nodes", "expire", "desktop"}) == kExitError);
+  CHECK(unknown.io.err.find("there is no node called \"desktop\"") != std::string::npos);
+  Script never({});
+  CHECK(never.run({"nodes", "expire", "-i", "3", "-e", "soon"}) == kExitError);
+}
+
+TEST_CASE("a node is deleted only when somebody agreed") {
+  const Script::Step find{"GET /api/v1/node/3", ok(kLaptopAlone)};
+  const Script::Step remove{"DELETE /api/v1/node/3", ok("{}")};
+  Script forced({find, remove});
+  CHECK(forced.run({"nodes", "delete", "-i", "3", "--force"}) == kExitOk);
+  CHECK(forced.io.out == "Node deleted\n");
+  Script agreed({find, remove});
+  agreed.person = true;
+  CHECK(agreed.run({"nodes", "delete", "-i", "3", "-o", "json-line"}) == kExitOk);
+  CHECK(agreed.io.out == "{\"Result\":\"Node deleted\"}\n");
+  CHECK(agreed.io.err == "Delete the node \"laptop\" (id 3)?\n");
+  Script declined({find});
+  declined.person = false;
+  CHECK(declined.run({"nodes", "delete", "-i", "3"}) == kExitOk);
+  CHECK(declined.io.out == "Node not deleted\n");
+  Script alone({find});
+  CHECK(alone.run({"nodes", "delete", "-i", "3"}) == kExitError);
+  CHECK(alone.io.err.find("say --force") != std::string::npos);
+}
 
 TEST_CASE("users are created with what was given and no more") {
   Script plain(

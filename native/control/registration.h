@@ -1,0 +1,39 @@
+// Registrations that wait for an operator: their ids, and what an operator may know of them.
+//
+// An id is a secret: whoever holds it sees the page of the registration, and an operator who is
+// shown the wrong one lets the wrong machine in. It must not get into logs.
+#pragma once
+
+#include "common/base/time.h"
+#include "native/tailcfg/keys.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace es::control {
+
+// "hskey-authreq-" and 24 characters, as since Headscale 0.29.
+inline constexpr std::string_view kAuthIdPrefix = "hskey-authreq-";
+inline constexpr size_t kAuthIdSecretLen = 24;
+
+inline constexpr std::string_view kNoSuchRegistration =
+    "no registration is waiting under this id: it was decided, or too old; run 'tailscale up' "
+    "again for a new one";
+
+// The id in its full form. Takes the secret part alone too (Headscale 0.28), and a whole AuthURL;
+// nullopt for anything else.
+std::optional<std::string> parse_auth_id(std::string_view text);
+
+struct PendingRegistration {
+  std::string auth_id;
+  tailcfg::MachineKey machine_key;
+  tailcfg::NodeKey node_key;
+  std::string hostname;  // this and the next two as the client sent them
+  std::string os;
+  std::string client_version;
+  WallTime created{};
+  WallTime expires{};
+};
+
+}  // namespace es::control
