@@ -1,9 +1,11 @@
 #include "native/api/machine.h"
 
+#include "native/tailcfg/json_input.h"
 #include "native/tailcfg/map_request.h"
 #include "native/tailcfg/register.h"
 
-#include <algorithm>
+#include <nlohmann/json.hpp>
+
 #include <array>
 #include <map>
 #include <mutex>
@@ -22,11 +24,30 @@ constexpr Millis kKeepAlive{50'000};
 constexpr std::string_view kTooOld =
     "this client is too old for this control server: update it to version 1.80 or newer";
 
-// Served by other control servers, or later by this one.
-constexpr std::array<std::string_view, 9> kNotServed = {
-    "/machine/whoami",          "/machine/set-dns",       "/machine/audit-log",
-    "/machine/id-token",        "/machine/feature/query", "/machine/update-health",
-    "/machine/set-device-attr", "/machine/c2n",           "/machine/tka"};
+// What clients may ask for and this server does not offer, and what the person at the client is
+// told. Refused at once: a client that waits looks broken. 501 is what ends a client's attempts.
+struct NotOffered {
+  std::string_view prefix;
+  std::string_view why;
+};
+constexpr std::array<NotOffered, 6> kNotOffered = {
+    {{"/machine/set-dns", "this control server cannot set DNS records: no HTTPS certificates"},
+     {"/machine/id-token", "this control server issues no ID tokens"},
+     {"/machine/set-device-attr", "this control server keeps no device attributes"},
+     {"/machine/webclient/", "this control server has no check for the web client"},
+     {"/machine/tka/", "this control server does not offer tailnet lock"},
+     {"/machine/c2n", "not served by this control server"}}};
+
+// `tailscale serve` and `funnel` print it and end.
+constexpr std::string_view kNoSuchFeature =
+    "{\"Complete\":false,\"Text\":\"This control server does not offer this feature.\","
+    "\"URL\":\"\",\"ShouldWait\":false}";
+
+// A client would repeat an action that it cannot fetch for half an hour, while a person waits.
+constexpr std::string_view kNoSshCheck =
+    "{\"reject\":true,\"message\":\"This control server cannot ask for a check.\\r\\n\"}";
+
+constexpr size_t kMaxAuditText = 1024;
 
 // Runs `task` on the connection's strand, which also gives up this reference: a connection must not
 // die on another thread.
@@ -74,9 +95,11 @@ class Machine::Streams {
 class Machine::Handler final : public h2::ServerHandler {
  public:
   Handler(control::Tailnet& tailnet, Clock clock, std::shared_ptr<Streams> streams,
+          std::shared_ptr<const MachineOptions> options,
           const std::shared_ptr<ts2021::Connection>& connection)
       : tailnet_(tailnet),
         clock_(std::move(clock)),
+        options_(std::move(options)),
         streams_(std::move(streams)),
         connection_(connection),
         machine_(tailcfg::MachineKey(connection->machine_key())),
@@ -86,16 +109,16 @@ class Machine::Handler final : public h2::ServerHandler {
   void on_request(h2::StreamId id, h2::Request request, h2::HasBody) override {
     Stream& stream = open_[id];
     stream.method = std::move(request.method);
-    stream.path = request.path.substr(0, request.path.find('?'));
+    const size_t query = request.path.find('?');
+    stream.path = request.path.substr(0, query);
+    if (query != std::string::npos) stream.query = request.path.substr(query + 1);
   }
   void on_body(h2::StreamId id, Bytes piece) override { open_[id].body += as_text(piece); }
   void on_request_end(h2::StreamId id) override {
     Stream& stream = open_[id];
     if (stream.path == "/machine/register" && stream.method == "POST") return enlist(id, stream);
     if (stream.path == "/machine/map" && stream.method == "POST") return map(id, stream);
-    const bool known = std::any_of(kNotServed.begin(), kNotServed.end(),
-                                   [&](auto prefix) { return stream.path.starts_with(prefix); });
-    answer(id, known ? 501 : 404, known ? "not served by this control server" : "not found");
+    other(id, stream);
   }
   void on_writable(h2::StreamId id) override { write_map(id); }
   void on_closed(h2::StreamId id, h2::ErrorCode) override {
@@ -112,6 +135,7 @@ class Machine::Handler final : public h2::ServerHandler {
     for (auto& [id, stream] : open_) {
       if (!stream.session || stream.waiting || now - stream.last_sent < kKeepAlive) continue;
       send(id, stream, map_frame(stream.session->keep_alive(now)));
+      if (options_->on_keep_alive) options_->on_keep_alive();
     }
     flush();
   }
@@ -120,6 +144,7 @@ class Machine::Handler final : public h2::ServerHandler {
   struct Stream {
     std::string method;
     std::string path;
+    std::string query;
     std::string body;
     std::optional<control::Tailnet::Ticket> ticket;  // a registration that may wait
     std::shared_ptr<control::MapSession> session;
@@ -147,6 +172,56 @@ class Machine::Handler final : public h2::ServerHandler {
     }
     (void)session->write(id, h2::Chunk::copy_of(as_bytes(body)));
     session->finish(id);
+  }
+
+  // Everything but registration and maps.
+  void other(h2::StreamId id, Stream& stream) {
+    const std::string_view path = stream.path;
+    const bool post = stream.method == "POST";
+    if (path == control::kPingAnswerPath) return ping_answer(id, stream);
+    if (path == "/machine/audit-log" && post) return audit(id, stream);
+    // Clients before 1.90 tell of their health; nothing here depends on it.
+    if (path == "/machine/update-health" && post) return answer(id, 204, "");
+    if (path == "/machine/feature/query" && post) {
+      return answer(id, 200, kNoSuchFeature, "application/json");
+    }
+    if (path.starts_with("/machine/ssh/action/") && stream.method == "GET") {
+      return answer(id, 200, kNoSshCheck, "application/json");
+    }
+    if (path == "/machine/whoami") {
+      return answer(id, 200, "{\"machineKey\":\"" + machine_.text() + "\"}", "application/json");
+    }
+    for (const NotOffered& n : kNotOffered) {
+      if (path.starts_with(n.prefix)) return answer(id, 501, n.why);
+    }
+    const bool wrong_method = path == "/machine/register" || path == "/machine/map" ||
+                              path == "/machine/audit-log" || path == "/machine/update-health" ||
+                              path == "/machine/feature/query";
+    answer(id, wrong_method ? 405 : 404, wrong_method ? "method not allowed" : "not found");
+  }
+
+  void ping_answer(h2::StreamId id, Stream& stream) {
+    std::string_view ping;
+    if (stream.query.starts_with("id=")) ping = std::string_view(stream.query).substr(3);
+    const bool asked = options_->pings != nullptr &&
+                       options_->pings->answered(ping, machine_, std::move(stream.body));
+    answer(id, asked ? 200 : 404, "");
+  }
+
+  void audit(h2::StreamId id, Stream& stream) {
+    const auto object = tailcfg::parse_json_object(stream.body);
+    stream.body.clear();
+    const auto key =
+        tailcfg::NodeKey::parse(object ? tailcfg::text_member(*object, "NodeKey") : "");
+    if (!key) return answer(id, 400, "the audit record is malformed");
+    const auto node = tailnet_.node_of(machine_, *key);
+    if (node == nullptr) return answer(id, 404, "node not found");
+    if (options_->on_audit) {
+      options_->on_audit(node->row.id,
+                         tailcfg::text_member(*object, "Action").substr(0, kMaxAuditText),
+                         tailcfg::text_member(*object, "Details").substr(0, kMaxAuditText));
+    }
+    answer(id, 200, "");
   }
 
   void enlist(h2::StreamId id, Stream& stream) {
@@ -183,9 +258,15 @@ class Machine::Handler final : public h2::ServerHandler {
     }
     const auto weak = connection_;
     auto session = tailnet_.open_session(machine_, *request, clock_(), [this, weak, id] {
-      post_to(weak.lock(), [this, id] {
-        write_map(id);
+      auto connection = weak.lock();
+      if (!connection) return;  // and this handler may be gone
+      const int64_t woken_at = options_->monotonic_us ? options_->monotonic_us() : 0;
+      post_to(std::move(connection), [this, id, woken_at] {
+        const size_t written = write_map(id);
         flush();
+        if (written > 0 && options_->on_fan_out && options_->monotonic_us) {
+          options_->on_fan_out(options_->monotonic_us() - woken_at);
+        }
       });
     });
     if (!session.ok()) return answer(id, 404, session.error().what);
@@ -208,24 +289,28 @@ class Machine::Handler final : public h2::ServerHandler {
     if (session->write(id, std::move(chunk)) == h2::Write::kFull) stream.waiting = std::move(kept);
   }
 
-  // Everything that the session has, as long as the client reads.
-  void write_map(h2::StreamId id) {
+  // Everything that the session has, as long as the client reads; returns how many messages.
+  size_t write_map(h2::StreamId id) {
     const auto it = open_.find(id);
-    if (it == open_.end()) return;
+    if (it == open_.end()) return 0;
     Stream& stream = it->second;
+    size_t written = 0;
     if (stream.waiting) send(id, stream, *std::exchange(stream.waiting, std::nullopt));
     while (!stream.waiting && stream.session) {
       const auto payload = stream.session->take(clock_());
       if (!payload) break;
       send(id, stream, map_frame(*payload));
+      ++written;
     }
     const bool over = stream.session ? stream.session->ended() : true;
-    if (stream.waiting || !over) return;
+    if (stream.waiting || !over) return written;
     if (h2::ServerSession* session = http()) session->finish(id);
+    return written;
   }
 
   control::Tailnet& tailnet_;
   const Clock clock_;
+  const std::shared_ptr<const MachineOptions> options_;
   const std::shared_ptr<Streams> streams_;
   const std::weak_ptr<ts2021::Connection> connection_;
   const tailcfg::MachineKey machine_;
@@ -233,13 +318,16 @@ class Machine::Handler final : public h2::ServerHandler {
   std::map<h2::StreamId, Stream> open_;
 };
 
-Machine::Machine(control::Tailnet& tailnet, Clock clock)
-    : tailnet_(tailnet), clock_(std::move(clock)), streams_(std::make_shared<Streams>()) {}
+Machine::Machine(control::Tailnet& tailnet, Clock clock, MachineOptions options)
+    : tailnet_(tailnet),
+      clock_(std::move(clock)),
+      options_(std::make_shared<const MachineOptions>(std::move(options))),
+      streams_(std::make_shared<Streams>()) {}
 Machine::~Machine() = default;
 
 std::unique_ptr<h2::ServerHandler> Machine::serve(
     const std::shared_ptr<ts2021::Connection>& connection) {
-  return std::make_unique<Handler>(tailnet_, clock_, streams_, connection);
+  return std::make_unique<Handler>(tailnet_, clock_, streams_, options_, connection);
 }
 
 void Machine::tick() {

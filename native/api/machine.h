@@ -11,6 +11,7 @@
 #pragma once
 
 #include "common/base/time.h"
+#include "native/control/pings.h"
 #include "native/control/tailnet.h"
 #include "native/ts2021/connection.h"
 
@@ -19,12 +20,24 @@
 
 namespace es::api {
 
+// What Machine tells of its work and what it needs beside the tailnet; each may be left out.
+struct MachineOptions {
+  // Takes answers at control::kPingAnswerPath; outlives every connection.
+  control::Pings* pings = nullptr;
+  // A client's audit record, already bounded; on the connection's strand.
+  std::function<void(uint64_t node, std::string_view action, std::string_view details)> on_audit;
+  std::function<int64_t()> monotonic_us;  // for on_fan_out
+  // From the wake-up of a session to its message being handed to the connection.
+  std::function<void(int64_t us)> on_fan_out;
+  std::function<void()> on_keep_alive;  // one was sent
+};
+
 class Machine {
  public:
   using Clock = std::function<WallTime()>;
 
   // The tailnet must outlive every connection.
-  Machine(control::Tailnet& tailnet, Clock clock);
+  Machine(control::Tailnet& tailnet, Clock clock, MachineOptions options = {});
   ~Machine();
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
@@ -41,6 +54,7 @@ class Machine {
 
   control::Tailnet& tailnet_;
   const Clock clock_;
+  const std::shared_ptr<const MachineOptions> options_;
   const std::shared_ptr<Streams> streams_;
 };
 

@@ -30,7 +30,6 @@ namespace http = boost::beast::http;
 using boost::system::error_code;
 using tcp = asio::ip::tcp;
 
-constexpr uint64_t kMaxBody = 32 * 1024 * 1024;
 constexpr uint32_t kMaxHead = 64 * 1024;
 
 enum class Stage : uint8_t { kResolve, kConnect, kHandshake, kExchange, kDone };
@@ -60,7 +59,7 @@ asio::awaitable<void> exchange(Stream& stream, Call& call) {
   call.error = {};
   boost::beast::flat_buffer buffer;
   http::response_parser<http::string_body> parser;
-  parser.body_limit(kMaxBody);
+  parser.body_limit(call.endpoint.max_body);
   parser.header_limit(kMaxHead);
   co_await http::async_read(stream, buffer, parser, into(call));
   if (call.error) co_return;
@@ -122,6 +121,10 @@ asio::awaitable<void> over_tcp(asio::io_context& io, Call& call) {
   }
 }
 
+std::string hint(const Call& call, const char* text) {
+  return call.endpoint.reader == Endpoint::For::kPerson ? text : "";
+}
+
 std::string owner_of(const std::string& path) {
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) return {};
@@ -166,7 +169,7 @@ std::string url_trouble(const Call& call) {
       if (call.verify_result != X509_V_OK) {
         return "the certificate of " + url +
                " is not trusted: " + X509_verify_cert_error_string(call.verify_result) +
-               ". Is this the right address? --insecure accepts any certificate";
+               hint(call, ". Is this the right address? --insecure accepts any certificate");
       }
       return "no TLS with " + url + ": " + call.error.message() +
              ". Does the server speak plain http:// on port " + port + "?";
@@ -209,7 +212,7 @@ void fill_request(Call& call, std::string_view method, std::string_view target,
   request.method_string({method.data(), method.size()});
   request.target({path.data(), path.size()});
   request.set(http::field::host, host_field(call));
-  request.set(http::field::user_agent, "edgescale-cli");
+  request.set(http::field::user_agent, "edgescale");
   request.set(http::field::accept, "application/json");
   request.set(http::field::connection, "close");
   if (call.url && !call.endpoint.api_key.empty()) {
@@ -249,7 +252,7 @@ Result<Answer, CallError> call(const Endpoint& endpoint, std::string_view method
     if (!done) {
       return CallError{(call.url ? endpoint.url : endpoint.socket_path) +
                        " did not answer within " + format_duration(endpoint.timeout) +
-                       "; --timeout waits longer"};
+                       hint(call, "; --timeout waits longer")};
     }
   } catch (const std::exception& e) {
     return CallError{std::string("cannot talk to the server: ") + e.what()};

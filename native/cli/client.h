@@ -1,13 +1,15 @@
 // One HTTP request to a server, over its unix socket or a URL, and its answer. Synchronous.
 //
 // TLS verifies name and chain against the system's authorities unless told otherwise. Limits: an
-// answer of at most 32 MiB, a head of 64 KiB; `timeout` covers everything from the look-up of the
-// name to the last byte. Threads: none shared; any number of calls may run at once.
+// answer of at most `max_body` bytes, a head of 64 KiB; `timeout` covers everything from the
+// look-up of the name to the last byte. (A look-up that the system does not end in time delays the
+// return.) Threads: none shared; any number of calls may run at once.
 #pragma once
 
 #include "common/base/result.h"
 #include "common/base/time.h"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -19,6 +21,9 @@ struct Endpoint {
   std::string api_key;      // sent only to the url
   bool insecure = false;
   Millis timeout = std::chrono::seconds(5);
+  uint64_t max_body = 32 * 1024 * 1024;
+  // Who asks: a person at the command line, who can be told of flags, or the server itself.
+  enum class For : uint8_t { kPerson, kServer } reader = For::kPerson;
 };
 
 struct Answer {

@@ -2,8 +2,13 @@
 
 #include "common/base/ip_address.h"
 #include "native/api/machine.h"
+#include "native/api/relay_routes.h"
+#include "native/cli/client_maps.h"
+#include "native/cli/map_sources.h"
+#include "native/cli/node_metrics.h"
 #include "native/cli/system.h"
 #include "native/cli/values.h"
+#include "native/control/pings.h"
 #include "native/derp/hub.h"
 #include "native/derp/upgrade.h"
 #include "native/noise/crypto.h"
@@ -11,9 +16,9 @@
 #include "native/ts2021/upgrade.h"
 
 #include <boost/asio/io_context.hpp>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
@@ -24,37 +29,7 @@
 namespace es::cli {
 namespace {
 
-using nlohmann::json;
-
 constexpr std::chrono::milliseconds kTick{500};
-
-std::string without_trailing_slash(std::string url) {
-  while (url.ends_with('/')) url.pop_back();
-  return url;
-}
-
-// Host and port of "https://host:port/path"; the scheme's port when there is none.
-std::pair<std::string, uint16_t> host_and_port(std::string_view url) {
-  const bool tls = url.starts_with("https://");
-  const size_t scheme = url.find("://");
-  if (scheme != std::string_view::npos) url.remove_prefix(scheme + 3);
-  url = url.substr(0, url.find('/'));
-  const size_t close = url.find(']');
-  const size_t colon = url.find(':', close == std::string_view::npos ? 0 : close);
-  std::string host(url.substr(0, colon));
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  uint16_t port = tls ? 443 : 80;
-  if (colon != std::string_view::npos) {
-    port = static_cast<uint16_t>(
-        std::strtoul(std::string(url.substr(colon + 1)).c_str(), nullptr, 10));
-  }
-  return {std::move(host), port};
-}
-
-std::string server_url_of(const Config& config) {
-  if (!config.server_url.empty()) return without_trailing_slash(config.server_url);
-  return (config.tls.cert_path.empty() ? "http://" : "https://") + config.listen_addr;
-}
 
 // What the captive-portal check of clients expects: their challenge back.
 net::Response no_content(const net::Request& request) {
@@ -70,73 +45,31 @@ net::Response no_content(const net::Request& request) {
 
 }  // namespace
 
-std::string dns_config_json(const Config& config) {
-  const DnsConfig& dns = config.dns;
-  json out = json::object();
-  const auto resolvers = [](const TextList& list) {
-    json array = json::array();
-    for (const std::string& address : list) array.push_back({{"Addr", address}});
-    return array;
-  };
-  json domains = json::array();
-  json routes = json::object();
-  if (dns.magic_dns && !dns.base_domain.empty()) {
-    domains.push_back(dns.base_domain);
-    routes[dns.base_domain] = json::array();  // answered by the client itself
-  }
-  for (const std::string& domain : dns.search_domains) domains.push_back(domain);
-  for (const auto& [suffix, servers] : dns.nameservers_split) routes[suffix] = resolvers(servers);
-  if (!domains.empty()) out["Domains"] = domains;
-  if (!routes.empty()) out["Routes"] = routes;
-  if (!dns.nameservers_global.empty()) {
-    out[dns.override_local_dns ? "Resolvers" : "FallbackResolvers"] =
-        resolvers(dns.nameservers_global);
-  }
-  for (const DnsRecord& record : dns.extra_records) {
-    out["ExtraRecords"].push_back(
-        {{"Name", record.name}, {"Type", record.type}, {"Value", record.value}});
-  }
-  if (dns.magic_dns) out["Proxied"] = true;
-  return out.dump();
-}
-
-std::string derp_map_json(const Config& config) {
-  const DerpServerConfig& server = config.derp.server;
-  json regions = json::object();
-  if (server.enabled && server.automatically_add_embedded_derp_region) {
-    const auto [host, port] = host_and_port(server_url_of(config));
-    const std::string id = std::to_string(server.region_id);
-    json node = {{"Name", id + "a"},
-                 {"RegionID", server.region_id},
-                 {"HostName", host},
-                 {"DERPPort", port == 443 ? 0 : port}};
-    if (!server.ipv4.empty()) node["IPv4"] = server.ipv4;
-    if (!server.ipv6.empty()) node["IPv6"] = server.ipv6;
-    const auto stun = parse_listen_address(server.stun_listen_addr);
-    node["STUNPort"] = server.stun_enabled && stun ? static_cast<int>(stun->port) : -1;
-    regions[id] = {{"RegionID", server.region_id},
-                   {"RegionCode", server.region_code},
-                   {"RegionName", server.region_name},
-                   {"Nodes", json::array({node})}};
-  }
-  return json{{"Regions", regions}}.dump();
-}
-
 struct ControlPlane::State {
-  State(const tailcfg::PrivateKey& key, control::Directory& d, telemetry::Log& l)
-      : noise_key(key), directory(d), log(l) {}
+  State(const tailcfg::PrivateKey& key, control::Directory& d, telemetry::Log& l,
+        telemetry::Metrics& m)
+      : noise_key(key), directory(d), log(l), metrics(m) {}
   ~State() { directory.listen({}); }
 
   Result<void, std::string> open_tailnet(const Config& config);
   Result<void, std::string> open_relay(const Config& config);
+  Result<void, std::string> open_stun(const Config& config);
+  Config as_bound(Config config) const;
+  void apply(std::span<const store::Transaction> commits);
+  api::MachineOptions machine_options();
   void run();
 
   const tailcfg::PrivateKey noise_key;
   control::Directory& directory;
   telemetry::Log& log;
+  telemetry::Metrics& metrics;
+  std::unique_ptr<MapSources> sources;
   std::unique_ptr<control::Tailnet> tailnet;
+  std::optional<control::Pings> pings;
+  std::optional<control::RouteProbes> probes;
   std::unique_ptr<api::Machine> machine;
   std::unique_ptr<derp::Hub> hub;  // null: no embedded relay
+  bool verify_clients = true;
 
   boost::asio::io_context io{1};
   std::optional<stun::UdpServer> stun_server;
@@ -152,8 +85,11 @@ Result<void, std::string> ControlPlane::State::open_tailnet(const Config& config
   control::TailnetOptions options;
   options.server_url = server_url_of(config);
   options.base_domain = config.dns.base_domain;
-  options.dns_config_json = dns_config_json(config);
-  options.derp_map_json = derp_map_json(config);
+  options.dns_config_json = sources->dns_config_json();
+  options.derp_map_json = sources->derp_map_json();
+  options.file_sharing = config.taildrop_enabled;
+  options.auto_update = config.auto_update_enabled;
+  options.client_logs = config.logtail_enabled;
   options.key_lifetime = config.node.expiry;
   options.ephemeral_timeout = config.node.ephemeral_inactivity_timeout;
   options.registration_lifetime = config.tuning.register_cache_expiration;
@@ -177,9 +113,53 @@ Result<void, std::string> ControlPlane::State::open_tailnet(const Config& config
       control::Tailnet::create(directory, directory.take_nodes(), std::move(options), wall_now());
   if (!made.ok()) return "tailnet: " + made.error().text;
   tailnet = std::move(made).value();
-  directory.listen([this](auto commits) { tailnet->apply(commits); });
-  machine = std::make_unique<api::Machine>(*tailnet, wall_now);
+  directory.listen([this](auto commits) { apply(commits); });
+  pings.emplace(*tailnet, fill_random);
+  probes.emplace(
+      *tailnet, *pings,
+      control::RouteProbes::Options{config.node.ha_probe_interval, config.node.ha_probe_timeout});
+  machine = std::make_unique<api::Machine>(*tailnet, wall_now, machine_options());
   return {};
+}
+
+// A key that is no node's any more leaves the relay too.
+void ControlPlane::State::apply(std::span<const store::Transaction> commits) {
+  std::vector<tailcfg::NodeKey> before;
+  const auto note = [&](uint64_t id) {
+    if (const auto node = tailnet->node(id)) before.push_back(node->node_key);
+  };
+  for (const store::Transaction& commit : commits) {
+    for (const store::Change& change : commit.changes) {
+      if (const auto* gone = std::get_if<store::DeleteNode>(&change)) note(gone->id);
+      if (const auto* renewed = std::get_if<store::SetNodeIdentity>(&change)) note(renewed->id);
+    }
+  }
+  tailnet->apply(commits);
+  if (!hub || !verify_clients) return;
+  for (const tailcfg::NodeKey& key : before) {
+    if (!tailnet->knows(key)) hub->disconnect(key.raw());
+  }
+}
+
+api::MachineOptions ControlPlane::State::machine_options() {
+  // From a wake-up to the stream it is microseconds when the machine is idle.
+  static constexpr std::array<int64_t, 12> kBounds = {
+      50, 100, 250, 500, 1'000, 2'500, 5'000, 10'000, 50'000, 250'000, 1'000'000, 5'000'000};
+  api::MachineOptions options;
+  options.pings = &*pings;
+  options.monotonic_us = monotonic_us;
+  telemetry::Histogram& fan_out = metrics.histogram(
+      "edgescale_map_fan_out_duration_seconds",
+      "From a change to its message being handed to a viewer's connection.", {}, kBounds);
+  options.on_fan_out = [&fan_out](int64_t us) { fan_out.observe_us(us); };
+  telemetry::Counter& keep_alives = metrics.counter(
+      "edgescale_maps_sent_total", "Messages in map streams.", {{"kind", "keep_alive"}});
+  options.on_keep_alive = [&keep_alives] { keep_alives.add(); };
+  options.on_audit = [this](uint64_t node, std::string_view action, std::string_view details) {
+    log.write_bounded(telemetry::Level::kInfo, "a client's audit record",
+                      {{"node", node}, {"action", action}, {"details", details}});
+  };
+  return options;
 }
 
 Result<void, std::string> ControlPlane::State::open_relay(const Config& config) {
@@ -188,18 +168,23 @@ Result<void, std::string> ControlPlane::State::open_relay(const Config& config) 
   ES_TRY(const tailcfg::PrivateKey key, load_or_create_private_key(server.private_key_path));
   derp::HubConfig hub_config;
   hub_config.server.private_key = key.raw();
+  verify_clients = server.verify_clients;
   derp::HubEnvironment environment;
   environment.clock = [] { return Millis(monotonic_us() / 1000); };
   environment.random = fill_random;
-  environment.admit = [this, verify = server.verify_clients](derp::ConnId, const derp::Key& client,
-                                                             const derp::Endpoint&) {
-    const bool known = !verify || tailnet->knows(tailcfg::NodeKey(client));
+  environment.admit = [this](derp::ConnId, const derp::Key& client, const derp::Endpoint&) {
+    const bool known = !verify_clients || tailnet->knows(tailcfg::NodeKey(client));
     return known ? derp::Admission::kAdmit : derp::Admission::kRefuse;
   };
   auto made = derp::Hub::create(hub_config, std::move(environment));
   if (!made.ok()) return "derp.server: " + std::string(made.error().what);
   hub = std::move(made).value();
-  if (!server.stun_enabled) return {};
+  return {};
+}
+
+Result<void, std::string> ControlPlane::State::open_stun(const Config& config) {
+  const DerpServerConfig& server = config.derp.server;
+  if (!server.enabled || !server.stun_enabled) return {};
   const auto address = parse_listen_address(server.stun_listen_addr);
   if (!address)
     return "derp.server.stun_listen_addr: " + server.stun_listen_addr + " is no address";
@@ -218,6 +203,14 @@ Result<void, std::string> ControlPlane::State::open_relay(const Config& config) 
   return {};
 }
 
+// With the port that STUN got when it asked for any: clients must know it.
+Config ControlPlane::State::as_bound(Config config) const {
+  if (!stun_server) return config;
+  std::string& address = config.derp.server.stun_listen_addr;
+  address = address.substr(0, address.rfind(':') + 1) + std::to_string(stun_server->port());
+  return config;
+}
+
 // Housekeeping: offline and ephemeral nodes, keep-alives, the relay's deadlines.
 void ControlPlane::State::run() {
   std::unique_lock lock(mutex);
@@ -225,6 +218,8 @@ void ControlPlane::State::run() {
     lock.unlock();
     tailnet->tick(wall_now());
     machine->tick();
+    probes->tick(wall_now());
+    pings->tick(wall_now());
     if (hub) hub->tick();
     lock.lock();
   }
@@ -236,8 +231,10 @@ ControlPlane::~ControlPlane() { stop(); }
 
 Result<std::unique_ptr<ControlPlane>, std::string> ControlPlane::open(
     const Config& config, const tailcfg::PrivateKey& noise_key, control::Directory& directory,
-    telemetry::Log& log) {
-  auto state = std::make_unique<State>(noise_key, directory, log);
+    telemetry::Log& log, telemetry::Metrics& metrics) {
+  auto state = std::make_unique<State>(noise_key, directory, log, metrics);
+  ES_CHECK(state->open_stun(config));
+  ES_TRY(state->sources, MapSources::open(state->as_bound(config), log));
   ES_CHECK(state->open_tailnet(config));
   ES_CHECK(state->open_relay(config));
   return std::unique_ptr<ControlPlane>(new ControlPlane(std::move(state)));
@@ -268,6 +265,12 @@ void ControlPlane::add_routes(net::Router& router) {
       });
   router.add_upgrade("POST", "/ts2021", control);
   router.add_upgrade("GET", "/ts2021", control);  // WebSocket
+  api::RelayOptions relay;
+  relay.knows = [state](const tailcfg::NodeKey& key) { return state->tailnet->knows(key); };
+  relay.bootstrap_dns = [state](std::string_view name) {
+    return state->sources->bootstrap_dns_json(name);
+  };
+  api::add_relay_routes(router, std::move(relay));
   if (!state->hub) return;
   router.add_upgrade("GET", "/derp", derp::upgrade_handler(*state->hub));
   const auto probe = [](const net::Request&, const net::Reply& reply) { reply({200, {}, {}}); };
@@ -280,12 +283,16 @@ void ControlPlane::add_routes(net::Router& router) {
 
 void ControlPlane::start() {
   State* const state = state_.get();
+  state->sources->start(
+      {[state](std::string json) { state->tailnet->set_dns_config(std::move(json)); },
+       [state](std::string json) { state->tailnet->set_derp_map(std::move(json)); }});
   state->ticker = std::thread([state] { state->run(); });
   if (state->stun_server) state->stun_thread = std::thread([state] { state->io.run(); });
 }
 
 void ControlPlane::stop() {
   State& s = *state_;
+  s.sources->stop();
   {
     const std::lock_guard lock(s.mutex);
     s.stopping = true;
@@ -298,6 +305,15 @@ void ControlPlane::stop() {
 
 control::Tailnet& ControlPlane::tailnet() { return *state_->tailnet; }
 
-control::TailnetStats ControlPlane::stats() const { return state_->tailnet->stats(); }
+Result<void, std::string> ControlPlane::reload(const Config& config) {
+  return state_->sources->reload(state_->as_bound(config));
+}
+
+void ControlPlane::add_metrics() {
+  State* const s = state_.get();
+  add_tailnet_metrics(s->metrics, *s->tailnet);
+  if (s->hub) add_relay_metrics(s->metrics, *s->hub);
+  if (s->stun_server) add_stun_metrics(s->metrics, s->stun_server->counters());
+}
 
 }  // namespace es::cli

@@ -11,6 +11,7 @@
 #include "native/net/router.h"
 #include "native/tailcfg/keys.h"
 #include "native/telemetry/log.h"
+#include "native/telemetry/metrics.h"
 
 #include <memory>
 #include <string>
@@ -19,10 +20,10 @@ namespace es::cli {
 
 class ControlPlane {
  public:
-  // Directory and log must outlive it.
+  // Directory, log and metrics must outlive it.
   static Result<std::unique_ptr<ControlPlane>, std::string> open(
       const Config& config, const tailcfg::PrivateKey& noise_key, control::Directory& directory,
-      telemetry::Log& log);
+      telemetry::Log& log, telemetry::Metrics& metrics);
   // After the server has stopped: no stream may be left.
   ~ControlPlane();
 
@@ -32,7 +33,10 @@ class ControlPlane {
   void stop();
 
   control::Tailnet& tailnet();
-  control::TailnetStats stats() const;
+  // What the tailnet, the relay and STUN count.
+  void add_metrics();
+  // Takes over DNS, the maps of relays and the files behind them. On an error nothing changes.
+  Result<void, std::string> reload(const Config& config);
 
  private:
   struct State;
@@ -40,10 +44,5 @@ class ControlPlane {
 
   std::unique_ptr<State> state_;
 };
-
-// MapResponse.DNSConfig and MapResponse.DERPMap, as JSON. The embedded relay is reached at the host
-// and port of server_url.
-std::string dns_config_json(const Config& config);
-std::string derp_map_json(const Config& config);
 
 }  // namespace es::cli

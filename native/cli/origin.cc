@@ -207,10 +207,7 @@ void Origin::State::add_metrics() {
                          [this] { return static_cast<double>(directory->counts().pre_auth_keys); });
   metrics.read_on_demand("edgescale_api_keys", "API keys.", Kind::kGauge,
                          [this] { return static_cast<double>(directory->counts().api_keys); });
-  metrics.read_on_demand("edgescale_nodes", "Registered nodes.", Kind::kGauge,
-                         [this] { return static_cast<double>(control->stats().nodes); });
-  metrics.read_on_demand("edgescale_nodes_active", "Nodes that are connected.", Kind::kGauge,
-                         [this] { return static_cast<double>(control->stats().online); });
+  control->add_metrics();
   metrics.read_on_demand(
       "edgescale_limiter_evicted_live_total",
       "Clients that the rate limiter forgot early because its table was full.", Kind::kCounter,
@@ -268,7 +265,8 @@ Result<std::unique_ptr<Origin>, std::string> Origin::open(const Config& config,
   state->max_fds = raise_open_file_limit();
   ES_CHECK(state->open_key());
   ES_CHECK(state->open_directory());
-  ES_TRY(state->control, ControlPlane::open(config, *state->noise_key, *state->directory, log));
+  ES_TRY(state->control,
+         ControlPlane::open(config, *state->noise_key, *state->directory, log, state->metrics));
   ES_CHECK(state->open_gate());
   state->add_routes();
   state->add_metrics();
@@ -294,6 +292,7 @@ Result<void, std::string> Origin::reload(const Config& config) {
   ES_CHECK(
       s.server->reload(net_limits(config, s.max_fds), {config.tls.cert_path, config.tls.key_path}));
   ES_CHECK(s.gatekeeper->reload(options));
+  ES_CHECK(s.control->reload(config));
   if (const auto level = telemetry::parse_level(config.log.level)) s.log.set_level(*level);
   if (config.listen_addr != s.config.listen_addr ||
       config.metrics_listen_addr != s.config.metrics_listen_addr ||

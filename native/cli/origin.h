@@ -22,8 +22,8 @@ class Origin {
   ~Origin();
 
   void start();
-  // Takes over what may change while running: certificates, limits, trusted proxies, the log
-  // level. The edge's key changes only with a restart. On an error nothing changes.
+  // Takes over what may change while running: certificates, limits, trusted proxies, DNS, maps of
+  // relays, the log level. The edge's key changes only with a restart. On an error nothing changes.
   Result<void, std::string> reload(const Config& config);
   // Finishes running requests within `grace`, then closes the database.
   void stop(Millis grace);

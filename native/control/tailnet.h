@@ -124,6 +124,8 @@ class Tailnet {
   bool knows(const tailcfg::NodeKey& key) const;
   // What waits under this id; nullopt: nothing does.
   std::optional<PendingRegistration> registration(std::string_view auth_id) const;
+  // The node with this key, if it is this machine's.
+  NodePtr node_of(const tailcfg::MachineKey& machine, const tailcfg::NodeKey& key) const;
   // Approves a registration that waits under this id, for this user.
   void approve(std::string_view auth_id, uint64_t user_id, WallTime now, Answer<NodePtr> answer);
   void reject(std::string_view auth_id, Answer<void> answer);

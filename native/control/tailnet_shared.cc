@@ -43,6 +43,14 @@ void Tailnet::set_derp_map(std::string json) {
   run(calls);
 }
 
+NodePtr Tailnet::node_of(const tailcfg::MachineKey& machine, const tailcfg::NodeKey& key) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = by_key_.find(key);
+  if (it == by_key_.end()) return nullptr;
+  const NodePtr& node = nodes_.at(it->second).node;
+  return node->machine_key == machine ? node : nullptr;
+}
+
 bool Tailnet::send_ping(uint64_t id, std::string ping_request_json) {
   Calls calls;
   {

@@ -18,7 +18,9 @@ struct Site {
   explicit Site(uint16_t version = 113)
       : directory(control::open_directory(dir.file())),
         tailnet(make_tailnet(*directory)),
-        machine(*tailnet, [this] { return now; }),
+        pings(*tailnet, control::seeded_random(2)),
+        machine(
+            *tailnet, [this] { return now; }, options()),
         client([this](const auto& connection) { return machine.serve(connection); }, version) {
     directory->listen([this](auto commits) { tailnet->apply(commits); });
     must(control::create_user(*directory, "ann"));
@@ -33,6 +35,25 @@ struct Site {
     options.addresses.v4 = *parse_ip_prefix("100.64.0.0/10");
     options.random = control::seeded_random(1);
     return control::Tailnet::create(directory, {}, std::move(options), kNow).value();
+  }
+  MachineOptions options() {
+    MachineOptions out;
+    out.pings = &pings;
+    out.on_audit = [this](uint64_t node, std::string_view action, std::string_view details) {
+      audit = std::to_string(node) + " " + std::string(action) + " " + std::string(details);
+    };
+    out.monotonic_us = [this] { return monotonic_us += 7; };
+    out.on_fan_out = [this](int64_t us) { fan_out.push_back(us); };
+    out.on_keep_alive = [this] { ++keep_alives; };
+    return out;
+  }
+  // Status and body of one answer.
+  std::pair<int, std::string> ask(const std::string& method, const std::string& path,
+                                  const std::string& body = "{}") {
+    const h2::StreamId id = client.request(path, body, method);
+    settle();
+    REQUIRE(client.closed.contains(id));
+    return {client.statuses[id], client.bodies[id]};
   }
   std::string key() {
     control::NewPreAuthKey request;
@@ -80,6 +101,11 @@ struct Site {
   store::TempDir dir;
   std::unique_ptr<control::Directory> directory;
   std::unique_ptr<control::Tailnet> tailnet;
+  control::Pings pings;
+  std::string audit;
+  int64_t monotonic_us = 0;
+  std::vector<int64_t> fan_out;
+  int keep_alives = 0;
   Machine machine;
   test::ControlPair client;
 };
@@ -108,6 +134,7 @@ TEST_CASE("a client registers with a key and gets its map and keep-alives") {
   site.settle();
   REQUIRE(site.frames(stream).size() == 2);
   CHECK(site.frames(stream)[1].at("KeepAlive") == true);
+  CHECK(site.keep_alives == 1);
 
   must(wait<void>([&](auto answer) { site.tailnet->remove(1, answer); }));
   site.settle();
@@ -163,6 +190,97 @@ TEST_CASE("a registration that waits is answered when it is approved") {
   site.settle();
   REQUIRE(site.client.closed.contains(id));
   CHECK(json::parse(site.client.bodies[id]).at("MachineAuthorized") == true);
+}
+
+TEST_CASE("whatever a client may ask for is answered at once, and refusals say why") {
+  Site site;
+  struct Case {
+    const char* method;
+    const char* path;
+    int status;
+    const char* says;
+  };
+  for (const Case& c : std::initializer_list<Case>{
+           {"POST", "/machine/set-dns", 501, "DNS records"},
+           {"POST", "/machine/id-token", 501, "ID tokens"},
+           {"PATCH", "/machine/set-device-attr", 501, "device attributes"},
+           {"POST", "/machine/webclient/init/1/to/2", 501, "web client"},
+           {"GET", "/machine/tka/bootstrap", 501, "tailnet lock"},
+           {"POST", "/machine/c2n", 501, "not served"},
+           {"POST", "/machine/update-health", 204, ""},
+           {"POST", "/machine/feature/query", 200, "\"ShouldWait\":false"},
+           {"GET", "/machine/ssh/action/from/1/to/2", 200, "\"reject\":true"},
+           {"GET", "/machine/whoami", 200, "mkey:"},
+           {"GET", "/machine/map", 405, "method not allowed"},
+           {"GET", "/machine/feature/query", 405, "method not allowed"},
+           {"HEAD", "/machine/ping-response?id=1234", 404, ""},
+           {"POST", "/machine/ping-response", 404, ""},
+           {"GET", "/metrics", 404, "not found"},
+           {"POST", "/machine/audit-log", 400, "malformed"}}) {
+    CAPTURE(c.method, c.path);
+    const auto [status, body] = site.ask(c.method, c.path);
+    CHECK(status == c.status);
+    CHECK(body.find(c.says) != std::string::npos);
+  }
+}
+
+TEST_CASE("an audit record counts for the machine whose node it names") {
+  Site site;
+  (void)site.post("/machine/register", Site::register_request(site.key()));
+  json record = {{"NodeKey", "nodekey:" + std::string(64, '7')},
+                 {"Action", "DISCONNECT"},
+                 {"Details", std::string(2000, 'x')}};
+  CHECK(site.ask("POST", "/machine/audit-log", record.dump()).first == 200);
+  CHECK(site.audit == "1 DISCONNECT " + std::string(1024, 'x'));
+  record["NodeKey"] = "nodekey:" + std::string(64, '8');
+  CHECK(site.ask("POST", "/machine/audit-log", record.dump()).first == 404);
+}
+
+TEST_CASE("a connected client is asked whether it is there, and only it can answer") {
+  Site site;
+  (void)site.post("/machine/register", Site::register_request(site.key()));
+  std::vector<std::optional<std::string>> answers;
+  const auto note = [&](std::optional<std::string> body) { answers.push_back(std::move(body)); };
+  CHECK_FALSE(site.pings.is_there(1, Millis{1000}, site.now, note));  // no stream
+  const h2::StreamId stream = site.client.request("/machine/map", Site::map_request(true).dump());
+  site.settle();
+  REQUIRE(site.pings.is_there(1, Millis{1000}, site.now, note));
+  site.settle();
+  REQUIRE(site.frames(stream).size() == 2);
+  json ping = site.frames(stream)[1].at("PingRequest");
+  CHECK(ping.at("URLIsNoise") == true);
+  std::string path = ping.at("URL").get<std::string>().substr(std::string("https://unused").size());
+  CHECK_FALSE(site.pings.answered(path.substr(path.find('=') + 1), tailcfg::MachineKey{}, ""));
+  CHECK(site.ask("HEAD", path, "").first == 200);
+  CHECK(answers == std::vector<std::optional<std::string>>{""});
+  CHECK(site.ask("HEAD", path, "").first == 404);
+
+  REQUIRE(site.pings.c2n(1, "GET /echo HTTP/1.1\r\n\r\n", Millis{1000}, site.now, note));
+  site.settle();
+  ping = site.frames(stream)[2].at("PingRequest");
+  CHECK(ping.at("Types") == "c2n");
+  CHECK(ping.at("Payload") == "R0VUIC9lY2hvIEhUVFAvMS4xDQoNCg==");
+  path = ping.at("URL").get<std::string>().substr(std::string("https://unused").size());
+  CHECK(site.ask("POST", path, "HTTP/1.1 200 OK\r\n\r\n").first == 200);
+  CHECK(answers.back() == "HTTP/1.1 200 OK\r\n\r\n");
+
+  REQUIRE(site.pings.is_there(1, Millis{1000}, site.now, note));
+  site.pings.tick(site.now + Millis{999});
+  CHECK(answers.size() == 2);
+  site.pings.tick(site.now + Millis{1000});
+  CHECK(answers.back() == std::nullopt);
+}
+
+TEST_CASE("the time from a change to a viewer's connection is measured") {
+  Site site;
+  (void)site.post("/machine/register", Site::register_request(site.key()));
+  (void)site.client.request("/machine/map", Site::map_request(true).dump());
+  site.settle();
+  CHECK(site.fan_out.empty());
+  site.tailnet->set_dns_config("{\"Proxied\":true}");
+  site.settle();
+  REQUIRE(site.fan_out.size() == 1);
+  CHECK(site.fan_out[0] == 7);
 }
 
 }  // namespace es::api

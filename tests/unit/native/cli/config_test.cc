@@ -312,6 +312,7 @@ TEST_CASE("what does nothing yet is accepted with a warning") {
       "logtail: {enabled: true}\n"
       "database: {type: sqlite3, gorm: {slow_threshold: 5}}\n"
       "derp: {server: {enabled: true, region_id: 900}, urls: []}\n"
+      "oidc: {scope: [openid]}\n"
       "ephemeral_node_inactivity_timeout: 1h\n"
       "unix_socket_permission: 0777\n",
       "c", kRoot);
@@ -324,12 +325,11 @@ TEST_CASE("what does nothing yet is accepted with a warning") {
   CHECK(texts(loaded.warnings) ==
         std::vector<std::string>{
             "c:1:1: grpc_listen_addr: has no effect: there is no gRPC here",
-            "c:2:11: logtail.enabled: has no effect here",
             "c:3:34: database.gorm.slow_threshold: has no effect here",
-            "c:4:49: derp.urls: " + later,
-            "c:5:1: ephemeral_node_inactivity_timeout: is called "
+            "c:5:8: oidc.scope: " + later,
+            "c:6:1: ephemeral_node_inactivity_timeout: is called "
             "node.ephemeral.inactivity_timeout now",
-            "c:6:1: unix_socket_permission: lets everybody on this machine administer the server",
+            "c:7:1: unix_socket_permission: lets everybody on this machine administer the server",
         });
 }
 

@@ -45,6 +45,9 @@ struct ControlPair : h2::ClientEvents {
     const auto write = std::exchange(wire->write_done, nullptr);
     const auto tasks = std::exchange(loop.tasks, {});
   }
+  void on_response(h2::StreamId id, h2::Response response) override {
+    statuses[id] = response.status;
+  }
   void on_body(h2::StreamId id, Bytes piece) override { bodies[id] += as_text(piece); }
   void on_closed(h2::StreamId id, h2::ErrorCode code) override { closed[id] = code; }
   void on_goaway(h2::ErrorCode code) override { goaway = code; }
@@ -98,10 +101,11 @@ struct ControlPair : h2::ClientEvents {
     }
     return true;
   }
-  h2::StreamId request(const std::string& path, std::string_view body) {
+  h2::StreamId request(const std::string& path, std::string_view body,
+                       const std::string& method = "POST") {
     return client
         .request(
-            {.method = "POST", .path = path, .authority = "x", .scheme = "https", .headers = {}},
+            {.method = method, .path = path, .authority = "x", .scheme = "https", .headers = {}},
             h2::Chunk::copy_of(as_bytes(body)))
         .value();
   }
@@ -117,6 +121,7 @@ struct ControlPair : h2::ClientEvents {
   noise::EarlyPayloadReader early;
   h2::ClientSession client = h2::ClientSession::create(*this).value();
   Buffer from_server;
+  std::map<h2::StreamId, int> statuses;
   std::map<h2::StreamId, std::string> bodies;
   std::map<h2::StreamId, h2::ErrorCode> closed;
   std::optional<h2::ErrorCode> goaway;
