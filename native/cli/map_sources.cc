@@ -72,7 +72,17 @@ Signature signature_of(const std::string& path) {
 template <class T>
 struct Watched {
   T content;
-  Signature seen;
+  Signature read;  // of what `content` was made of, or of what could not be used
+  Signature seen;  // at the last look
+
+  // A change is read once two looks agree, so that a file is not read while it is written.
+  bool is_due(const std::string& path) {
+    const Signature now = signature_of(path);
+    const bool settled = std::exchange(seen, now) == now;
+    if (!settled || now == read) return false;
+    read = now;
+    return true;
+  }
 };
 
 struct UrlSource {
@@ -137,14 +147,14 @@ Result<MapSources::State::Files, std::string> MapSources::State::read_files(cons
   for (const std::string& path : config.derp.paths) {
     // The signature first: a change in between is seen again.
     Watched<tailcfg::DerpMap>& file = out.derp_maps[path];
-    file.seen = signature_of(path);
+    file.read = file.seen = signature_of(path);
     auto map = read_derp_map_file(path);
     if (!map.ok()) return "derp.paths: " + map.error();
     file.content = std::move(map).value();
   }
   const std::string& path = config.dns.extra_records_path;
   if (path.empty()) return out;
-  out.records.seen = signature_of(path);
+  out.records.read = out.records.seen = signature_of(path);
   auto records = read_extra_records(path);
   if (!records.ok()) return "dns.extra_records_path: " + records.error();
   out.records.content = std::move(records).value();
@@ -186,9 +196,7 @@ std::set<std::string> MapSources::State::names() const {
 void MapSources::State::look_at_files() {
   bool changed = false;
   for (auto& [path, file] : files.derp_maps) {
-    const Signature now = signature_of(path);
-    if (now == file.seen) continue;
-    file.seen = now;
+    if (!file.is_due(path)) continue;
     auto map = read_derp_map_file(path);
     if (map.ok()) {
       file.content = std::move(map).value();
@@ -199,8 +207,7 @@ void MapSources::State::look_at_files() {
     }
   }
   const std::string& path = config.dns.extra_records_path;
-  if (const Signature now = signature_of(path); !path.empty() && now != files.records.seen) {
-    files.records.seen = now;
+  if (!path.empty() && files.records.is_due(path)) {
     auto records = read_extra_records(path);
     if (records.ok()) {
       files.records.content = std::move(records).value();

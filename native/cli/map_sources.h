@@ -34,7 +34,7 @@ class MapSources {
   struct Outside {
     std::function<Result<Fetched, std::string>(const std::string& url)> fetch;
     std::function<std::vector<std::string>(const std::string& name)> lookup;  // addresses
-    Millis look_at_files{1000};
+    Millis look_at_files{300};
     Millis first_retry{30'000};
     Millis look_up_again{10 * 60'000};
   };
