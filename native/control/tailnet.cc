@@ -41,8 +41,7 @@ Result<std::unique_ptr<Tailnet>, Refusal> Tailnet::create(Directory& directory,
       return Refusal{Reason::kBroken,
                      "the stored keys of node " + std::to_string(id) + " cannot be read"};
     }
-    tailnet->insert(std::move(*node));
-    Entry& entry = tailnet->nodes_.at(id);
+    Entry& entry = tailnet->insert(std::move(*node));
     entry.last_contact = now;
     entry.expiry_announced = entry.node->expired(now);
   }
@@ -65,14 +64,24 @@ Tailnet::Entry* Tailnet::entry_of(const tailcfg::MachineKey& machine, const tail
   return entry != nullptr && entry->node->machine_key == machine ? entry : nullptr;
 }
 
-void Tailnet::insert(Node node) {
+Tailnet::Entry& Tailnet::insert(Node node) {
   const uint64_t id = node.row.id;
   pool_.reserve(addresses_of(node.row));
   (void)names_.take(node.row.given_name);
   by_key_[node.node_key] = id;
   by_machine_[node.machine_key].insert(id);
   node.version = ++version_;
-  nodes_[id].node = std::make_shared<const Node>(std::move(node));
+  Entry& entry = nodes_[id];
+  entry.node = std::make_shared<const Node>(std::move(node));
+  if (free_slots_.empty()) {
+    entry.slot = static_cast<uint32_t>(slots_.size());
+    slots_.push_back(&entry);
+  } else {
+    entry.slot = free_slots_.back();
+    free_slots_.pop_back();
+    slots_[entry.slot] = &entry;
+  }
+  return entry;
 }
 
 void Tailnet::erase(uint64_t id, Calls& calls) {
@@ -92,22 +101,29 @@ void Tailnet::erase(uint64_t id, Calls& calls) {
     --stats_.sessions;
   }
   if (node.online) --stats_.online;
+  const bool routed = !usable_routes(node).empty();
+  mark(entry, kRemoved, calls);
+  const uint32_t slot = entry.slot;
+  entry.peers.for_each([&](uint32_t other) {
+    if (other < slots_.size() && slots_[other] != nullptr) slots_[other]->peers.clear(slot);
+  });
+  slots_[slot] = nullptr;
+  free_slots_.push_back(slot);
   nodes_.erase(it);
-  mark(id, kRemoved, calls);
-  choose_primaries(calls);
+  if (policy_ != nullptr) spread(policy_->index().remove_node(id), calls);
+  if (routed) choose_primaries(calls);
 }
 
-// With the open policy everybody sees everybody.
-void Tailnet::mark(uint64_t id, uint8_t marks, Calls& calls) {
-  for (auto& [viewer, entry] : nodes_) {
-    MapSession* session = entry.session;
-    if (session == nullptr || viewer == id) continue;
-    uint8_t& pending = session->marks_[id];
-    pending = marks == kRemoved ? marks : static_cast<uint8_t>((pending & ~kRemoved) | marks);
-    if (session->woken_) continue;
-    session->woken_ = true;
-    calls.push_back(session->wake_);
-  }
+void Tailnet::mark(Entry& entry, uint8_t marks, Calls& calls) {
+  const uint64_t id = entry.node->row.id;
+  for_viewers(entry, [&](Entry& viewer) { mark_one(viewer.session, id, marks, calls); });
+}
+
+void Tailnet::mark_one(MapSession* viewer, uint64_t id, uint8_t marks, Calls& calls) {
+  if (viewer == nullptr) return;
+  uint8_t& pending = viewer->marks_[id];
+  pending = marks == kRemoved ? marks : static_cast<uint8_t>((pending & ~kRemoved) | marks);
+  wake(*viewer, calls);
 }
 
 void Tailnet::mark_self(Entry& entry, Calls& calls) {
@@ -147,12 +163,22 @@ void Tailnet::choose_primaries(Calls& calls) {
     routes_of[best->node->row.id].push_back(route);
   }
   primaries_ = std::move(chosen);
+  if (policy_ != nullptr) {
+    for (const auto& [route, id] : primaries_) {
+      if (const auto prefix = policy::Prefix::parse(route)) {
+        policy_->index().prefer_router(*prefix, id);
+      }
+    }
+  }
   for (auto& [id, entry] : nodes_) {
     const auto it = routes_of.find(id);
     const std::vector<std::string> routes =
         it == routes_of.end() ? std::vector<std::string>{} : it->second;
     if (entry.node->primary_routes == routes) continue;
-    change(entry, kWhole, calls, [&](Node& node) { node.primary_routes = routes; });
+    // With a policy it depends on the viewer whether this makes a difference.
+    change(entry, policy_ == nullptr ? kWhole : 0, calls,
+           [&](Node& node) { node.primary_routes = routes; });
+    if (policy_ != nullptr) mark_router(entry, calls);
     mark_self(entry, calls);
   }
 }
@@ -184,10 +210,12 @@ void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
   if (const auto* c = std::get_if<store::InsertNode>(&stored)) {
     auto node = node_of_row(c->node);
     if (!node) return;
-    insert(std::move(*node));
-    nodes_.at(c->node.id).last_contact = c->node.created_at;
-    mark(c->node.id, kWhole, calls);
-    choose_primaries(calls);
+    Entry& entry = insert(std::move(*node));
+    entry.last_contact = c->node.created_at;
+    follow(entry, calls);  // marks it where it is seen
+    if (policy_ == nullptr) mark(entry, kWhole, calls);
+    approve_by_policy(entry, calls);
+    if (!usable_routes(*entry.node).empty()) choose_primaries(calls);
   } else if (const auto* identity = std::get_if<store::SetNodeIdentity>(&stored)) {
     Entry* entry = find(identity->id);
     const auto key = tailcfg::NodeKey::parse(identity->node_key);
@@ -235,12 +263,16 @@ void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
   } else if (const auto* routes = std::get_if<store::SetNodeRoutes>(&stored)) {
     Entry* entry = find(routes->id);
     if (entry == nullptr) return;
-    change(*entry, kWhole, calls,
+    change(*entry, policy_ == nullptr ? kWhole : 0, calls,
            [&](Node& node) { node.row.approved_routes = routes->approved_routes; });
     mark_self(*entry, calls);
     choose_primaries(calls);
   } else if (const auto* gone = std::get_if<store::DeleteNode>(&stored)) {
     erase(gone->id, calls);
+  } else if (std::holds_alternative<store::InsertUser>(stored) ||
+             std::holds_alternative<store::RenameUser>(stored) ||
+             std::holds_alternative<store::DeleteUser>(stored)) {
+    follow_users(calls);
   }
   // SetNodeInfo and TouchNodes were applied before they were stored.
 }

@@ -19,6 +19,7 @@
 #include "native/control/map_payload.h"
 #include "native/control/node.h"
 #include "native/control/node_name.h"
+#include "native/control/policy_view.h"
 #include "native/control/registration.h"
 #include "native/tailcfg/map_request.h"
 #include "native/tailcfg/node.h"
@@ -136,6 +137,19 @@ class Tailnet {
   void approve_routes(uint64_t id, std::vector<std::string> routes, Answer<NodePtr> answer);
   void remove(uint64_t id, Answer<void> answer);
 
+  // The policy (tailnet_policy.cc). Without one everybody may talk to everybody and sees everybody.
+  // Reads a document, compiles it for the nodes as they are and runs its tests: null, and every
+  // problem, if it is refused. Does not hold the tailnet up.
+  std::unique_ptr<CompiledPolicy> compile_policy(std::string_view text,
+                                                 policy::Problems& problems) const;
+  // Puts it into service; connected nodes are told what it changes for them, the others nothing.
+  // Takes as long as looking at every connected node, mostly without holding the tailnet up.
+  void install_policy(std::unique_ptr<CompiledPolicy> compiled);
+  bool has_policy() const;
+  // Which rule decides; nothing without a policy.
+  std::optional<policy::Verdict> explain(const policy::Address& src, const policy::Address& dst,
+                                         int protocol, uint16_t port) const;
+
   TailnetStats stats() const;
 
  private:
@@ -152,6 +166,8 @@ class Tailnet {
     kKey = 64,
     kCapability = 128,
   };
+  // What the policy makes for a session's own node, and may have to be made again.
+  enum View : uint8_t { kFilter = 1, kSsh = 2, kRoutes = 4, kAttributes = 8, kAllViews = 15 };
   struct Entry;         // a node and what hangs on it
   struct Registration;  // waits for an approval
   struct Waiter {
@@ -168,12 +184,16 @@ class Tailnet {
   Entry* find(uint64_t id);
   Entry* find(const tailcfg::NodeKey& key);
   Entry* entry_of(const tailcfg::MachineKey& machine, const tailcfg::NodeKey& key);
-  void insert(Node node);
+  Entry& insert(Node node);
   void erase(uint64_t id, Calls& calls);
   // Replaces the node with what `change` makes of a copy, and marks it.
   template <class F>
   void change(Entry& entry, uint8_t marks, Calls& calls, F&& edit);
-  void mark(uint64_t id, uint8_t marks, Calls& calls);
+  void mark(Entry& entry, uint8_t marks, Calls& calls);
+  void mark_one(MapSession* viewer, uint64_t id, uint8_t marks, Calls& calls);
+  // Calls f(Entry&) for every node that sees this one and has a session.
+  template <class F>
+  void for_viewers(const Entry& entry, F&& f);
   void mark_self(Entry& entry, Calls& calls);
   void choose_primaries(Calls& calls);
   void mark_shared(uint8_t shared, Calls& calls);
@@ -183,6 +203,21 @@ class Tailnet {
   // The store may answer inside the call, so it is asked once the lock is released.
   void submit(store::Transaction transaction, store::Store::Done done, Calls& calls);
   void store_info(Entry& entry, Calls& calls);
+
+  // The policy's part.
+  policy::Node policy_node(const Entry& entry) const;
+  void follow(Entry& entry, Calls& calls);
+  void follow_attributes(Entry& entry, Calls& calls);
+  void follow_users(Calls& calls);
+  void catch_up(const CompiledPolicy& compiled);
+  void spread(const policy::Impact& impact, Calls& calls);
+  void mark_views(MapSession* session, uint8_t views, Calls& calls);
+  void mark_router(const Entry& router, Calls& calls);
+  void sync_peers(Entry& entry, Calls& calls);
+  void refresh(MapSession& session, Calls& calls);
+  void refresh_routes(MapSession& session, const Entry& self);
+  void approve_by_policy(Entry& entry, Calls& calls);
+  bool sees(const Entry& viewer, const Entry& peer) const;
 
   struct Registering;  // one register request on its way
   tailcfg::RegisterResponse state_of(const Entry& entry, WallTime now) const;
@@ -203,15 +238,18 @@ class Tailnet {
   void write_node(uint64_t id, store::Change change, Answer<NodePtr> answer);
 
   // Rendering.
-  const MapPiece& peer_piece(Entry& entry);
+  const MapPiece& peer_piece(Entry& entry, const MapSession& viewer);
+  std::shared_ptr<const MapPiece> render_peer(const Entry& entry, tailcfg::Node wire) const;
   tailcfg::Node wire_node(const Node& node) const;
-  std::string self_json(const Node& node) const;
+  std::string self_json(const Entry& entry) const;
   std::string profile_json(uint64_t user) const;
   std::string take(MapSession& session, WallTime now);
   void write_full(MapSession& session, WallTime now, MapPayload& out);
   static void append_ping(MapSession& session, std::string& out);
   void write_delta(MapSession& session, WallTime now, MapPayload& out);
-  void write_profiles(MapSession& session, const std::vector<uint64_t>& users, MapPayload& out);
+  void write_profiles(MapSession& session, const std::vector<const Entry*>& of, MapPayload& out);
+  void start_policy(MapSession& session);
+  void write_policy(MapSession& session, MapPayload& out);
   void close(MapSession& session, WallTime now);
 
   Directory& directory_;
@@ -223,6 +261,10 @@ class Tailnet {
   AddressPool pool_;
   NodeNames names_;
   std::map<uint64_t, Entry> nodes_;
+  std::vector<Entry*> slots_;  // null: free
+  std::vector<uint32_t> free_slots_;
+  std::unique_ptr<PolicyView> policy_;  // null: everything is allowed
+  uint64_t policy_epoch_ = 0;           // grows with every policy
   std::unordered_map<tailcfg::NodeKey, uint64_t> by_key_;
   std::map<tailcfg::MachineKey, std::set<uint64_t>> by_machine_;
   std::map<std::string, Registration> registrations_;  // by auth id
@@ -256,6 +298,10 @@ class MapSession {
              std::function<void()> wake)
       : tailnet_(tailnet), node_id_(node_id), compression_(compression), wake_(std::move(wake)) {}
 
+  bool has_news() const;
+  bool overflows() const;
+  std::optional<std::string> next(WallTime now, Tailnet::Calls& calls);
+
   Tailnet& tailnet_;
   const uint64_t node_id_;
   const Compression compression_;
@@ -265,6 +311,8 @@ class MapSession {
   std::set<uint64_t> profiles_;                  // users whose profile was sent
   bool full_ = true;                             // the next message is a whole map
   bool self_ = false;                            // the own node has changed
+  uint8_t views_ = 0;                            // Tailnet::View that may have changed
+  PolicyState policy_;                           // what the client has of the policy
   uint8_t shared_ = 0;                           // Tailnet::Shared that have changed
   std::vector<std::string> pings_;               // PingRequests, one a message
   bool woken_ = true;

@@ -13,12 +13,6 @@ namespace {
 
 using Marks = uint8_t;
 
-// Until a policy is set everybody may talk to everybody (docs/architecture.md).
-constexpr std::string_view kOpenFilter =
-    "{\"base\":[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\",\"Ports\":{\"First\":0,\"Last\":"
-    "65535}}"
-    "]}]}";
-
 // A delta that touches more nodes than this, and most of the tailnet, is sent as a whole map.
 constexpr size_t kMaxDeltaNodes = 1024;
 
@@ -27,9 +21,25 @@ constexpr std::string_view kSelfCapabilities =
     "\"default-auto-update\":";
 constexpr std::string_view kExitCapabilities = "{\"suggest-exit-node\":null}";
 
-bool is_exit_node(const Node& node) {
-  const auto routes = usable_routes(node);
-  return std::any_of(routes.begin(), routes.end(), is_exit_route);
+// Kinds of viewers of one node that are rendered for; beyond it the kept ones are forgotten.
+constexpr size_t kMaxVariants = 64;
+
+void hide_ipv4(tailcfg::Node& wire) {
+  std::erase_if(wire.addresses, [](const auto& a) { return a.find(':') == std::string::npos; });
+}
+
+// The node with the addresses and routes that this viewer gets.
+void show_by_policy(const PolicyState& viewer, bool no_ipv4, tailcfg::Node& wire) {
+  if (no_ipv4) hide_ipv4(wire);
+  wire.allowed_ips = wire.addresses;
+  wire.primary_routes.clear();
+  if (viewer.routes == nullptr) return;
+  auto it = std::lower_bound(viewer.routes->begin(), viewer.routes->end(),
+                             policy::SeenRoute{wire.id, {}});
+  for (; it != viewer.routes->end() && it->peer == wire.id; ++it) {
+    wire.allowed_ips.push_back(it->prefix.text());
+    if (it->primary()) wire.primary_routes.push_back(it->prefix.text());
+  }
 }
 
 }  // namespace
@@ -53,9 +63,10 @@ Status Tailnet::update(const tailcfg::MachineKey& machine, const tailcfg::MapReq
     // What peers see of the host is not patchable.
     const bool peers_see_host = request.hostinfo.peer_json != node.hostinfo.peer_json;
     const bool new_routes = request.hostinfo.routable_ips != node.hostinfo.routable_ips;
-    if (peers_see_host || new_routes) marks |= kWhole;
+    // With a policy, routes show to those who may use them.
+    if (peers_see_host || (new_routes && policy_ == nullptr)) marks |= kWhole;
     const bool new_host = request.hostinfo.full_json != node.hostinfo.full_json;
-    if (marks == 0 && !new_host) return {};
+    if (marks == 0 && !new_host && !new_routes) return {};
 
     const std::string old_hostname = node.row.hostname;
     change(*entry, marks, calls, [&](Node& n) {
@@ -72,8 +83,11 @@ Status Tailnet::update(const tailcfg::MachineKey& machine, const tailcfg::MapReq
     });
     entry->last_contact = now;
     store_info(*entry, calls);
-    if (new_host) mark_self(*entry, calls);
-    if (new_routes) choose_primaries(calls);
+    if (new_host || new_routes) mark_self(*entry, calls);
+    if (new_routes) {
+      approve_by_policy(*entry, calls);
+      choose_primaries(calls);
+    }
     const store::Node& row = entry->node->row;
     if (old_hostname != row.hostname && !row.name_is_chosen) {
       const std::string label = label_of(row.hostname);
@@ -110,7 +124,10 @@ Result<std::shared_ptr<MapSession>> Tailnet::open_session(const tailcfg::Machine
     }
     entry->session = session.get();
     entry->offline_at.reset();
-    if (!std::exchange(entry->responsive, true)) choose_primaries(calls);
+    if (!std::exchange(entry->responsive, true)) {
+      follow(*entry, calls);
+      choose_primaries(calls);
+    }
     if (request.version != entry->node->row.capability_version) {
       change(*entry, kCapability, calls,
              [&](Node& node) { node.row.capability_version = request.version; });
@@ -164,29 +181,57 @@ tailcfg::Node Tailnet::wire_node(const Node& node) const {
   return out;
 }
 
-const MapPiece& Tailnet::peer_piece(Entry& entry) {
-  const Node& node = *entry.node;
-  if (entry.rendered == nullptr || entry.rendered_version != node.version) {
-    tailcfg::Node wire = wire_node(node);
-    wire.hostinfo_json = node.hostinfo.peer_json;
-    if (is_exit_node(node)) wire.cap_map_json = kExitCapabilities;
-    if (entry.expiry_announced) wire.key_state = tailcfg::Node::Key::kExpired;
-    std::string text = ",";
-    append_json(text, wire);
-    entry.rendered = make_map_piece(std::move(text));
-    entry.rendered_version = node.version;
-  }
-  return *entry.rendered;
+std::shared_ptr<const MapPiece> Tailnet::render_peer(const Entry& entry, tailcfg::Node wire) const {
+  wire.hostinfo_json = entry.node->hostinfo.peer_json;
+  const bool exit = std::any_of(wire.allowed_ips.begin(), wire.allowed_ips.end(), is_exit_route);
+  if (exit) wire.cap_map_json = kExitCapabilities;
+  if (entry.expiry_announced) wire.key_state = tailcfg::Node::Key::kExpired;
+  std::string text = ",";
+  append_json(text, wire);
+  return make_map_piece(std::move(text));
 }
 
-std::string Tailnet::self_json(const Node& node) const {
+// Rendered once for all viewers; of a router, or where addresses are hidden, once for all that see
+// the same of it.
+const MapPiece& Tailnet::peer_piece(Entry& entry, const MapSession& viewer) {
+  const Node& node = *entry.node;
+  if (entry.rendered_version != node.version) {
+    entry.rendered = nullptr;
+    entry.variants.clear();
+    entry.rendered_version = node.version;
+  }
+  const bool no_ipv4 = entry.ipv4_disabled || viewer.policy_.ipv4_disabled;
+  const bool same_for_all = !no_ipv4 && (policy_ == nullptr || node.hostinfo.routable_ips.empty());
+  if (same_for_all) {
+    if (entry.rendered == nullptr) entry.rendered = render_peer(entry, wire_node(node));
+    return *entry.rendered;
+  }
+  tailcfg::Node wire = wire_node(node);
+  if (policy_ != nullptr) show_by_policy(viewer.policy_, no_ipv4, wire);
+  std::string key = no_ipv4 ? "6" : "";
+  for (const std::string& prefix : wire.allowed_ips) key += ' ' + prefix;
+  if (entry.variants.size() >= kMaxVariants) entry.variants.clear();
+  auto& piece = entry.variants[std::move(key)];
+  if (piece == nullptr) piece = render_peer(entry, std::move(wire));
+  return *piece;
+}
+
+std::string Tailnet::self_json(const Entry& entry) const {
+  const Node& node = *entry.node;
   tailcfg::Node wire = wire_node(node);
   wire.hostinfo_json = node.hostinfo.full_json;
   wire.cap_map_json = "{";
   if (options_.file_sharing)
     wire.cap_map_json += "\"https://tailscale.com/cap/file-sharing\":null,";
   wire.cap_map_json += kSelfCapabilities;
-  wire.cap_map_json += options_.auto_update ? "[true]}" : "[false]}";
+  wire.cap_map_json += options_.auto_update ? "[true]" : "[false]";
+  if (policy_ != nullptr) {
+    if (entry.ipv4_disabled) hide_ipv4(wire);
+    wire.allowed_ips = wire.addresses;
+    for (std::string& route : usable_routes(node)) wire.allowed_ips.push_back(std::move(route));
+    wire.cap_map_json += policy_->attributes_of(node.row.id);
+  }
+  wire.cap_map_json += '}';
   std::string out;
   append_json(out, wire);
   return out;
@@ -206,11 +251,11 @@ tailcfg::Profile Tailnet::profile_of(const Node& node) const {
   return profile;
 }
 
-void Tailnet::write_profiles(MapSession& session, const std::vector<uint64_t>& nodes,
+void Tailnet::write_profiles(MapSession& session, const std::vector<const Entry*>& of,
                              MapPayload& out) {
   bool first = true;
-  for (const uint64_t id : nodes) {
-    const Node& node = *find(id)->node;
+  for (const Entry* const entry : of) {
+    const Node& node = *entry->node;
     if (!session.profiles_.insert(node.owner()).second) continue;
     const tailcfg::Profile profile = profile_of(node);
     std::string json = first ? ",\"UserProfiles\":[" : ",";
@@ -227,6 +272,46 @@ void Tailnet::write_profiles(MapSession& session, const std::vector<uint64_t>& n
   if (!first) out.text("]");
 }
 
+// What a whole map begins with. Filters are patches by name also then, in the middle of a stream.
+void Tailnet::start_policy(MapSession& session) {
+  PolicyState& state = session.policy_;
+  std::vector<uint64_t> rules = std::move(state.rules);
+  state = {};
+  state.rules = std::move(rules);
+  if (policy_ == nullptr) return;
+  const uint64_t id = session.node_id_;
+  session.views_ = 0;
+  state.next_filter = std::make_shared<const NamedFilter>(policy_->filter_of(id));
+  state.next_ssh = std::make_shared<const std::string>(policy_->ssh_of(id));
+  state.routes = policy_->routes_of(id);
+  state.ipv4_disabled = policy_->index().ipv4_disabled(id);
+  state.attributes = hash_text(policy_->attributes_of(id));
+}
+
+void Tailnet::write_policy(MapSession& session, MapPayload& out) {
+  PolicyState& state = session.policy_;
+  if (policy_ == nullptr) {
+    if (state.rules == std::vector<uint64_t>{kOpenRule}) return;
+    PolicyView::write_open_filter(state.rules, out);
+    state.rules = {kOpenRule};
+    constexpr std::string_view kNoSsh = "{\"rules\":[]}";
+    state.ssh = hash_text(kNoSsh);
+    state.attributes = hash_text("");
+    out.text(",\"SSHPolicy\":");
+    out.text(kNoSsh);
+    return;
+  }
+  if (const auto filter = std::exchange(state.next_filter, nullptr)) {
+    policy_->write_filter(state.rules, *filter, out);
+    state.rules.clear();
+    for (const NamedRule& rule : *filter) state.rules.push_back(rule.name);
+  }
+  if (const auto ssh = std::exchange(state.next_ssh, nullptr)) {
+    state.ssh = hash_text(*ssh);
+    out.text(",\"SSHPolicy\":" + *ssh);
+  }
+}
+
 void Tailnet::append_ping(MapSession& session, std::string& out) {
   if (session.pings_.empty()) return;
   out += ",\"PingRequest\":" + session.pings_.front();
@@ -237,27 +322,29 @@ void Tailnet::write_full(MapSession& session, WallTime now, MapPayload& out) {
   const Entry& self = *find(session.node_id_);
   std::string head = "{\"ControlTime\":";
   tailcfg::append_json_string(head, format_rfc3339(now));
-  head += ",\"Node\":" + self_json(*self.node);
+  head += ",\"Node\":" + self_json(self);
   head += ",\"DERPMap\":" + derp_map_json_;
   head += ",\"DNSConfig\":" + dns_config_json_;
   append_ping(session, head);
   head += ",\"Domain\":";
   tailcfg::append_json_string(head, options_.base_domain);
-  head += ",\"CollectServices\":false,\"PacketFilters\":";
-  head += kOpenFilter;
-  head += ",\"SSHPolicy\":{\"rules\":[]}";
+  head += ",\"CollectServices\":false";
   // Clients before 1.92 read this one, newer ones the node's capability.
   head += options_.auto_update ? ",\"DefaultAutoUpdate\":true" : ",\"DefaultAutoUpdate\":false";
   if (!options_.client_logs) head += ",\"Debug\":{\"DisableLogTail\":true}";
   out.text(head);
+  start_policy(session);
+  write_policy(session, out);
   session.profiles_.clear();
-  std::vector<uint64_t> ids;
-  for (const auto& [id, entry] : nodes_) ids.push_back(id);
-  write_profiles(session, ids, out);
+  std::vector<const Entry*> profiles{&self};
+  for (const auto& [id, entry] : nodes_) {
+    if (sees(self, entry)) profiles.push_back(&entry);
+  }
+  write_profiles(session, profiles, out);
   bool first = true;
   for (auto& [id, entry] : nodes_) {
-    if (id == session.node_id_) continue;
-    const MapPiece& piece = peer_piece(entry);
+    if (!sees(self, entry)) continue;
+    const MapPiece& piece = peer_piece(entry, session);
     if (first) {
       out.text(",\"Peers\":[");
       out.text(std::string_view(piece.text).substr(1));
@@ -275,7 +362,7 @@ void Tailnet::write_full(MapSession& session, WallTime now, MapPayload& out) {
 }
 
 void Tailnet::write_delta(MapSession& session, WallTime now, MapPayload& out) {
-  std::vector<uint64_t> whole;
+  std::vector<Entry*> whole;
   std::string removed;
   std::string patches;
   for (const auto& [id, marks] : session.marks_) {
@@ -283,7 +370,7 @@ void Tailnet::write_delta(MapSession& session, WallTime now, MapPayload& out) {
     if (entry == nullptr || (marks & kRemoved) != 0) {
       removed += (removed.empty() ? "" : ",") + std::to_string(id);
     } else if ((marks & kWhole) != 0) {
-      whole.push_back(id);
+      whole.push_back(entry);
     } else {
       const Node& node = *entry->node;
       tailcfg::PeerChange patch;
@@ -301,24 +388,30 @@ void Tailnet::write_delta(MapSession& session, WallTime now, MapPayload& out) {
       append_json(patches, patch);
     }
   }
-  std::sort(whole.begin(), whole.end());
+  std::sort(whole.begin(), whole.end(),
+            [](const Entry* a, const Entry* b) { return a->node->row.id < b->node->row.id; });
   session.marks_.clear();
 
   // Every message has a member of its own first, so that the others begin with a comma.
   std::string head = "{\"ControlTime\":";
   tailcfg::append_json_string(head, format_rfc3339(now));
-  if (session.self_) head += ",\"Node\":" + self_json(*find(session.node_id_)->node);
-  session.self_ = false;
+  if (std::exchange(session.self_, false)) {
+    head += ",\"Node\":" + self_json(*find(session.node_id_));
+    if (policy_ != nullptr) {
+      session.policy_.attributes = hash_text(policy_->attributes_of(session.node_id_));
+    }
+  }
   if ((session.shared_ & kDerpMap) != 0) head += ",\"DERPMap\":" + derp_map_json_;
   if ((session.shared_ & kDnsConfig) != 0) head += ",\"DNSConfig\":" + dns_config_json_;
   session.shared_ = 0;
   append_ping(session, head);
   out.text(head);
-  write_profiles(session, whole, out);
+  write_policy(session, out);
+  write_profiles(session, {whole.begin(), whole.end()}, out);
   if (!removed.empty()) out.text(",\"PeersRemoved\":[" + removed + "]");
   bool first = true;
-  for (const uint64_t id : whole) {
-    const MapPiece& piece = peer_piece(*find(id));
+  for (Entry* const entry : whole) {
+    const MapPiece& piece = peer_piece(*entry, session);
     if (first) {
       out.text(",\"PeersChanged\":[");
       out.text(std::string_view(piece.text).substr(1));
@@ -349,12 +442,35 @@ bool MapSession::ended() const {
   return ended_;
 }
 
+bool MapSession::has_news() const {
+  return full_ || self_ || shared_ != 0 || !pings_.empty() || !marks_.empty() ||
+         policy_.next_filter != nullptr || policy_.next_ssh != nullptr;
+}
+
+// Nodes that went are short, and an empty list of peers would not take them away.
+bool MapSession::overflows() const {
+  if (marks_.size() <= kMaxDeltaNodes || marks_.size() * 2 <= tailnet_.nodes_.size()) return false;
+  const auto gone = std::count_if(marks_.begin(), marks_.end(), [](const auto& mark) {
+    return (mark.second & Tailnet::kRemoved) != 0;
+  });
+  return marks_.size() - static_cast<size_t>(gone) > kMaxDeltaNodes;
+}
+
 std::optional<std::string> MapSession::take(WallTime now) {
+  Tailnet::Calls calls;
+  auto message = next(now, calls);
+  run(calls);
+  return message;
+}
+
+std::optional<std::string> MapSession::next(WallTime now, Tailnet::Calls& calls) {
   const std::lock_guard lock(tailnet_.mutex_);
-  woken_ = false;
   if (ended_) return std::nullopt;
-  if (!full_ && !self_ && shared_ == 0 && pings_.empty() && marks_.empty()) return std::nullopt;
-  if (!full_ && marks_.size() > kMaxDeltaNodes && marks_.size() * 2 > tailnet_.nodes_.size()) {
+  woken_ = true;  // nobody needs to say so meanwhile
+  tailnet_.refresh(*this, calls);
+  woken_ = false;
+  if (!has_news()) return std::nullopt;
+  if (!full_ && overflows()) {
     full_ = true;
     ++tailnet_.stats_.overflows;
   }

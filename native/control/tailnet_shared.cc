@@ -91,6 +91,7 @@ void Tailnet::set_responsive(uint64_t id, bool responsive) {
     Entry* const entry = find(id);
     if (entry == nullptr || entry->responsive == responsive) return;
     entry->responsive = responsive;
+    follow(*entry, calls);
     choose_primaries(calls);
   }
   run(calls);

@@ -4,12 +4,18 @@
 #include "native/control/tailnet.h"
 
 #include <functional>
+#include <map>
+#include <utility>
 #include <vector>
 
 namespace es::control {
 
 struct Tailnet::Entry {
   NodePtr node;
+  uint32_t slot = 0;                         // in Tailnet::slots_, and of the policy's bits
+  policy::Bits peers;                        // who sees it, by slot; only with a policy
+  uint64_t policy_epoch = 0;                 // of the policy that these are by
+  bool ipv4_disabled = false;                // by the policy
   MapSession* session = nullptr;             // the newest one
   std::optional<WallTime> offline_at;        // its session ended; peers learn it then
   WallTime last_contact{};                   // for ephemeral nodes: the timer's start
@@ -18,6 +24,8 @@ struct Tailnet::Entry {
   bool info_stored = true;                   // SetNodeInfo has nothing to add
   std::shared_ptr<const MapPiece> rendered;  // as a peer: "," and the node's JSON
   uint64_t rendered_version = 0;
+  // As viewers get it who do not see what most see of it, by what they see.
+  std::map<std::string, std::shared_ptr<const MapPiece>> variants;
 };
 
 struct Tailnet::Registration {
@@ -56,6 +64,23 @@ struct Tailnet::Grant {
   std::string method;  // store::Node::register_method
 };
 
+// Something has changed that a policy looks at.
+bool differs_for_policy(const Node& a, const Node& b);
+
+template <class F>
+void Tailnet::for_viewers(const Entry& entry, F&& f) {
+  if (policy_ == nullptr) {
+    for (Entry* const viewer : slots_) {
+      if (viewer != nullptr && viewer != &entry && viewer->session != nullptr) f(*viewer);
+    }
+    return;
+  }
+  entry.peers.for_each([&](uint32_t slot) {
+    Entry* const viewer = slot < slots_.size() ? slots_[slot] : nullptr;
+    if (viewer != nullptr && viewer->session != nullptr) f(*viewer);
+  });
+}
+
 inline void run(const std::vector<std::function<void()>>& calls) {
   for (const auto& call : calls) call();
 }
@@ -65,8 +90,9 @@ void Tailnet::change(Entry& entry, uint8_t marks, Calls& calls, F&& edit) {
   auto next = std::make_shared<Node>(*entry.node);
   edit(*next);
   next->version = ++version_;
-  entry.node = std::move(next);
-  if (marks != 0) mark(entry.node->row.id, marks, calls);
+  const NodePtr before = std::exchange(entry.node, std::move(next));
+  if (policy_ != nullptr && differs_for_policy(*before, *entry.node)) follow(entry, calls);
+  if (marks != 0) mark(entry, marks, calls);
 }
 
 }  // namespace es::control

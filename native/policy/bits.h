@@ -38,6 +38,11 @@ class Bits {
     for (size_t i = 0; i < other.words_.size(); ++i) words_[i] |= other.words_[i];
   }
 
+  void subtract(const Bits& other) {
+    const size_t n = words_.size() < other.words_.size() ? words_.size() : other.words_.size();
+    for (size_t i = 0; i < n; ++i) words_[i] &= ~other.words_[i];
+  }
+
   // Adds what is in both of the two.
   void add_common(const Bits& a, const Bits& b) {
     const size_t n = a.words_.size() < b.words_.size() ? a.words_.size() : b.words_.size();

@@ -26,6 +26,7 @@ std::optional<Hostinfo> parse_hostinfo(const json& object) {
   if (out.full_json.size() > kMaxHostinfoLen) return std::nullopt;
   out.hostname = text_member(object, "Hostname");
   out.os = text_member(object, "OS");
+  out.os_version = text_member(object, "OSVersion");
   out.ipn_version = text_member(object, "IPNVersion");
   out.routable_ips = texts_member(object, "RoutableIPs", kMaxRoutableIps);
   out.request_tags = texts_member(object, "RequestTags", kMaxRequestTags);

@@ -22,6 +22,7 @@ inline constexpr size_t kMaxRequestTags = 64;
 struct Hostinfo {
   std::string hostname;  // as sent: may be empty or hold any characters
   std::string os;
+  std::string os_version;
   std::string ipn_version;
   std::vector<std::string> routable_ips;  // prefixes as sent
   std::vector<std::string> request_tags;
