@@ -151,10 +151,12 @@ void ControlConnection::fail(const std::string& why) {
   for (auto& [id, call] : calls_) call.done.cancel();
   boost::system::error_code ignored;
   socket_.close(ignored);
+  if (on_end_) std::exchange(on_end_, nullptr)(why);
 }
 
 void ControlConnection::close() {
   closed_ = true;
+  on_end_ = nullptr;
   for (auto& [id, call] : calls_) call.done.cancel();
   boost::system::error_code ignored;
   socket_.close(ignored);
@@ -192,7 +194,9 @@ Awaitable<Answer> ControlConnection::post(std::string path, std::string body) {
   co_return answer;
 }
 
-void ControlConnection::stream(std::string path, std::string body, OnMessage on_message) {
+void ControlConnection::stream(std::string path, std::string body, OnMessage on_message,
+                               OnEnd on_end) {
+  on_end_ = std::move(on_end);
   calls_.at(request(std::move(path), std::move(body))).on_message = std::move(on_message);
 }
 

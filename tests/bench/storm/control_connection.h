@@ -58,6 +58,8 @@ class ControlConnection final : public h2::ClientEvents,
  public:
   // A piece of a map stream, without its length; `at` is when its last byte had come.
   using OnMessage = std::function<void(TimePoint at, std::string payload)>;
+  // The stream has ended, or its connection, and not by close().
+  using OnEnd = std::function<void(const std::string& why)>;
 
   // Connects from `source`, so that each client counts as an address of its own.
   static Awaitable<std::shared_ptr<ControlConnection>> open(asio::io_context& io,
@@ -68,10 +70,8 @@ class ControlConnection final : public h2::ClientEvents,
   // A request and its whole answer.
   Awaitable<Answer> post(std::string path, std::string body);
   // A request whose answer goes on for as long as the connection lives.
-  void stream(std::string path, std::string body, OnMessage on_message);
+  void stream(std::string path, std::string body, OnMessage on_message, OnEnd on_end);
   void close();
-  // Empty while the connection is up or when close() ended it.
-  const std::string& failure() const { return failure_; }
 
   // h2::ClientEvents.
   void on_response(h2::StreamId id, h2::Response response) override;
@@ -113,6 +113,7 @@ class ControlConnection final : public h2::ClientEvents,
   TimePoint read_at_{};
   bool writing_ = false;
   bool closed_ = false;
+  OnEnd on_end_;  // of the one stream
   std::string failure_;
   std::string broken_stream_;  // an event inside nghttp2, where nothing may be thrown
 };

@@ -43,6 +43,8 @@ struct ControlReport {
   std::vector<double> join_ms;      // from connecting to the first full map
   std::vector<double> join_all_ms;  // until the last other node knows the new one
   size_t first_map_bytes = 0;       // compressed
+  size_t broken_streams = 0;        // ended by the server; the client came back
+  std::string last_break;
 };
 
 // Throws std::runtime_error when the server does not do what it must.

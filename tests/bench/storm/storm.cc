@@ -26,7 +26,9 @@ nlohmann::json to_json(const ControlReport& r) {
           {"reconnect_cpu_seconds", r.reconnect_cpu_seconds},
           {"join_ms", r.join_ms},
           {"join_all_ms", r.join_all_ms},
-          {"first_map_bytes", r.first_map_bytes}};
+          {"first_map_bytes", r.first_map_bytes},
+          {"broken_streams", r.broken_streams},
+          {"last_break", r.last_break}};
 }
 
 nlohmann::json to_json(const RelayReport& r) {

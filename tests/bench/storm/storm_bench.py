@@ -183,7 +183,7 @@ class Table:
     def row(self, name, unit, ours, peer, target=None):
         """`ratio` is how many times better we are; `target` is the least that it must be."""
         ratio = verdict = ""
-        if peer is not None and ours:
+        if peer is not None and ours and peer:
             better = ours / peer if unit == "packets" else peer / ours
             ratio = f"{better:.2f}x"
             if target is not None:
@@ -216,6 +216,7 @@ CONTROL_ROWS = [
     ("all phases: largest resident memory, MB", "peak_rss_mb", None),
     ("all phases: CPU, s", "total_cpu_seconds", None),
     ("a first full map, compressed, bytes", "first_map_bytes", None),
+    ("map streams that the server ended", "broken_streams", None),
 ]
 
 
