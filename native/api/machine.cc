@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <array>
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -82,10 +83,8 @@ class Machine::Streams {
     const std::lock_guard lock(mutex_);
     connections_.erase(handler);
   }
-  std::vector<std::pair<Handler*, std::weak_ptr<ts2021::Connection>>> all() const {
-    const std::lock_guard lock(mutex_);
-    return {connections_.begin(), connections_.end()};
-  }
+  // Those that were silent for long.
+  std::vector<std::pair<Handler*, std::weak_ptr<ts2021::Connection>>> due(WallTime now) const;
 
  private:
   mutable std::mutex mutex_;
@@ -132,13 +131,22 @@ class Machine::Handler final : public h2::ServerHandler {
   // On the strand.
   void keep_alive() {
     const WallTime now = clock_();
+    WallTime next = WallTime::max();
     for (auto& [id, stream] : open_) {
-      if (!stream.session || stream.waiting || now - stream.last_sent < kKeepAlive) continue;
-      send(id, stream, map_frame(stream.session->keep_alive(now)));
-      if (options_->on_keep_alive) options_->on_keep_alive();
+      if (!stream.session) continue;
+      const bool silent = !stream.waiting && now - stream.last_sent >= kKeepAlive;
+      if (silent) {
+        send(id, stream, map_frame(stream.session->keep_alive(now)));
+        if (options_->on_keep_alive) options_->on_keep_alive();
+      }
+      next = std::min(next, std::max(stream.last_sent, now - kKeepAlive / 2) + kKeepAlive);
     }
+    keep_alive_at_ = next;
     flush();
   }
+  // From any thread. What was sent since moves it only when it has passed: a connection that is
+  // not silent is woken once in kKeepAlive too.
+  WallTime keep_alive_at() const { return keep_alive_at_; }
 
  private:
   struct Stream {
@@ -273,6 +281,7 @@ class Machine::Handler final : public h2::ServerHandler {
     h2::ServerSession* http_session = http();
     if (http_session == nullptr || !http_session->respond(id, {200, {}}, h2::HasBody::kYes)) return;
     stream.session = std::move(session).value();
+    keep_alive_at_ = std::min(keep_alive_at_.load(), clock_() + kKeepAlive);
     streams_->add(this, connection_);
     write_map(id);
     if (request->stream) return;
@@ -316,7 +325,18 @@ class Machine::Handler final : public h2::ServerHandler {
   const tailcfg::MachineKey machine_;
   const uint16_t version_;
   std::map<h2::StreamId, Stream> open_;
+  std::atomic<WallTime> keep_alive_at_{WallTime::max()};
 };
+
+std::vector<std::pair<Machine::Handler*, std::weak_ptr<ts2021::Connection>>> Machine::Streams::due(
+    WallTime now) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::pair<Handler*, std::weak_ptr<ts2021::Connection>>> out;
+  for (const auto& [handler, connection] : connections_) {
+    if (handler->keep_alive_at() <= now) out.emplace_back(handler, connection);
+  }
+  return out;
+}
 
 Machine::Machine(control::Tailnet& tailnet, Clock clock, MachineOptions options)
     : tailnet_(tailnet),
@@ -331,7 +351,8 @@ std::unique_ptr<h2::ServerHandler> Machine::serve(
 }
 
 void Machine::tick() {
-  for (const auto& [handler, weak] : streams_->all()) {
+  const WallTime now = clock_();
+  for (const auto& [handler, weak] : streams_->due(now)) {
     // The handler lives as long as its connection takes tasks.
     post_to(weak.lock(), [h = handler] { h->keep_alive(); });
   }

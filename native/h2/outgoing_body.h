@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <deque>
 #include <utility>
+#include <vector>
 
 namespace es::h2 {
 
@@ -22,7 +23,19 @@ class OutgoingBody {
   }
   void finish() { finished_ = true; }
 
-  // Moves up to out.size() bytes.
+  // Moves `len` bytes, which must be there, to the end of `out`.
+  void append_to(std::vector<uint8_t>& out, size_t len) {
+    buffered_ -= len;
+    while (len > 0) {
+      Chunk& front = chunks_.front();
+      const Bytes piece = front.bytes.first(std::min(len, front.bytes.size()));
+      out.insert(out.end(), piece.begin(), piece.end());
+      front.bytes = front.bytes.subspan(piece.size());
+      len -= piece.size();
+      if (front.bytes.empty()) chunks_.pop_front();
+    }
+  }
+  // The same into a buffer: as much as there is and fits.
   size_t read(MutableBytes out) {
     size_t done = 0;
     while (done < out.size() && !chunks_.empty()) {

@@ -3,6 +3,7 @@
 #include "native/h2/nghttp2_glue.h"
 #include "native/h2/outgoing_body.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <string>
@@ -14,6 +15,7 @@ namespace es::h2 {
 namespace {
 
 constexpr uint32_t kMaxUnackedSettingsAndPings = 1000;
+constexpr size_t kFrameHeaderLen = 9;
 
 struct Stream {
   Request request;
@@ -43,7 +45,11 @@ class ServerSession::Impl {
   Status init();
   Status receive(Bytes stream, Millis now);
   bool take_output(size_t enough, std::vector<uint8_t>& out) {
-    return drain(session_.get(), enough, out);
+    output_ = &out;
+    enough_ = enough;
+    const bool any = drain(session_.get(), enough, out);
+    output_ = nullptr;
+    return any;
   }
   bool wants_close() const {
     return nghttp2_session_want_read(session_.get()) == 0 &&
@@ -82,7 +88,8 @@ class ServerSession::Impl {
   void on_data(StreamId id, Bytes piece);
   void on_sent(const nghttp2_frame& frame);
   void on_close(StreamId id, uint32_t code);
-  ssize_t read_body(StreamId id, MutableBytes out, uint32_t* flags);
+  ssize_t offer_body(StreamId id, size_t most, uint32_t* flags);
+  int send_body(StreamId id, Bytes frame_header, size_t len);
 
   void announce(StreamId id, Stream& stream, HasBody has_body);
   void end_request(StreamId id, Stream& stream);
@@ -101,6 +108,8 @@ class ServerSession::Impl {
   RateLimit control_;
   Millis now_{0};
   bool flooded_ = false;
+  std::vector<uint8_t>* output_ = nullptr;  // of the take_output() that runs
+  size_t enough_ = 0;
 };
 
 Status ServerSession::Impl::init() {
@@ -140,6 +149,12 @@ Status ServerSession::Impl::init() {
       callbacks.get(), [](nghttp2_session*, const nghttp2_frame* frame, void* user) {
         self(user)->on_sent(*frame);
         return 0;
+      });
+  // Bodies go from their chunks to the output without a copy in nghttp2's frame buffer.
+  nghttp2_session_callbacks_set_send_data_callback(
+      callbacks.get(), [](nghttp2_session*, nghttp2_frame* frame, const uint8_t* header, size_t len,
+                          nghttp2_data_source*, void* user) {
+        return self(user)->send_body(frame->hd.stream_id, {header, kFrameHeaderLen}, len);
       });
   nghttp2_session_callbacks_set_on_stream_close_callback(
       callbacks.get(), [](nghttp2_session*, int32_t id, uint32_t code, void* user) {
@@ -310,30 +325,39 @@ bool ServerSession::Impl::respond(StreamId id, const Response& response, HasBody
   for (const Header& h : response.headers) fields.push_back(name_value(h.name, h.value));
   nghttp2_data_provider provider{};
   provider.source.ptr = this;
-  provider.read_callback = [](nghttp2_session*, int32_t stream_id, uint8_t* out, size_t len,
+  provider.read_callback = [](nghttp2_session*, int32_t stream_id, uint8_t*, size_t len,
                               uint32_t* flags, nghttp2_data_source* source, void*) {
-    return static_cast<Impl*>(source->ptr)->read_body(stream_id, {out, len}, flags);
+    return static_cast<Impl*>(source->ptr)->offer_body(stream_id, len, flags);
   };
   const bool with_body = has_body == HasBody::kYes;
   return nghttp2_submit_response(session_.get(), id, fields.data(), fields.size(),
                                  with_body ? &provider : nullptr) == 0;
 }
 
-ssize_t ServerSession::Impl::read_body(StreamId id, MutableBytes out, uint32_t* flags) {
+ssize_t ServerSession::Impl::offer_body(StreamId id, size_t most, uint32_t* flags) {
   Stream* const stream = find(id);
   if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-  const size_t len = stream->body.read(out);
-  if (stream->body.drained() && stream->body.finished()) {
+  const size_t len = std::min(most, stream->body.buffered());
+  if (len == stream->body.buffered() && stream->body.finished()) {
     *flags |= NGHTTP2_DATA_FLAG_EOF;
   } else if (len == 0) {
     stream->deferred = true;
     return NGHTTP2_ERR_DEFERRED;
   }
+  *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+  return static_cast<ssize_t>(len);
+}
+
+int ServerSession::Impl::send_body(StreamId id, Bytes frame_header, size_t len) {
+  Stream* const stream = find(id);
+  if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  output_->insert(output_->end(), frame_header.begin(), frame_header.end());
+  stream->body.append_to(*output_, len);
   if (stream->full && stream->body.buffered() <= limits_.max_response_buffer / 2) {
     stream->full = false;
     handler_.on_writable(id);
   }
-  return static_cast<ssize_t>(len);
+  return output_->size() >= enough_ ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 Write ServerSession::Impl::write(StreamId id, Chunk chunk) {

@@ -113,6 +113,7 @@ void Connection::abort() {
 std::string Connection::take_unread() {
   std::string unread(buffered());
   buffer_.consume(buffer_.size());
+  buffer_.shrink_to_fit();  // the connection may stay for days and reads elsewhere now
   return unread;
 }
 

@@ -7,10 +7,10 @@ namespace es::net {
 
 Timed::Timed(Worker& worker) : worker_(worker), index_(worker.timed_.size()) {
   worker_.timed_.push_back(this);
-  worker_.start_ticking();
 }
 
 Timed::~Timed() {
+  disarm();
   Timed* last = worker_.timed_.back();
   worker_.timed_[index_] = last;
   last->index_ = index_;
@@ -22,9 +22,16 @@ void Timed::arm(Millis from_now) {
     disarm();
     return;
   }
+  if (due_ == kNever) ++worker_.num_armed_;
+  worker_.start_ticking();
   // Rounded up, and one more for the tick that is partly over.
   due_ = worker_.now_ +
          static_cast<uint64_t>((from_now + worker_.tick_ - Millis{1}) / worker_.tick_) + 1;
+}
+
+void Timed::disarm() {
+  if (due_ != kNever) --worker_.num_armed_;
+  due_ = kNever;
 }
 
 Worker::Worker(Millis tick)
@@ -62,10 +69,10 @@ void Worker::on_tick() {
   for (size_t i = 0; i < timed_.size(); ++i) {
     Timed& timed = *timed_[i];
     if (timed.due_ > now_) continue;
-    timed.due_ = Timed::kNever;
+    timed.disarm();
     timed.on_due();
   }
-  if (!timed_.empty()) start_ticking();
+  if (num_armed_ > 0) start_ticking();
 }
 
 const std::string& Worker::http_date(WallTime now) {

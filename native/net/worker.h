@@ -2,7 +2,8 @@
 //
 // A connection lives on one worker from accept to end: the worker's single thread is its strand.
 // Deadlines are counted in ticks: arming one is a store, and one timer a worker looks at all of
-// them each tick, so that a request pays for no timer. A deadline fires up to one tick late.
+// them each tick, so that a request pays for no timer. A deadline fires up to one tick late. While
+// none is armed nothing ticks: thousands of silent connections cost no processor time.
 //
 // Threads: post() from any; all else on the worker's own thread, except where noted.
 #pragma once
@@ -39,7 +40,7 @@ class Timed {
 
   // Replaces the deadline; zero or less disarms.
   void arm(Millis from_now);
-  void disarm() { due_ = kNever; }
+  void disarm();
 
  protected:
   // The deadline has passed and is disarmed. Must not destroy a Timed of this worker.
@@ -89,6 +90,7 @@ class Worker {
   bool ticking_ = false;
   uint64_t now_ = 0;
   std::vector<Timed*> timed_;
+  size_t num_armed_ = 0;
   std::unordered_set<Connection*> connections_;
   int64_t date_second_ = -1;
   std::string date_;

@@ -116,21 +116,19 @@ Result<std::pair<Key, Key>> hkdf2(const Key& chaining_key, Bytes input) {
 
 void Aead::Free::operator()(evp_cipher_ctx_st* ctx) const { EVP_CIPHER_CTX_free(ctx); }
 
-// One context for each direction, keyed once: a record then only sets its nonce.
+// Keyed once: a record then only sets its nonce and direction.
 Result<Aead> Aead::create(const Key& key) {
-  Context sealer(EVP_CIPHER_CTX_new());
-  Context opener(EVP_CIPHER_CTX_new());
-  if (!sealer || !opener || chacha_cipher() == nullptr ||
-      EVP_EncryptInit_ex2(sealer.get(), chacha_cipher(), key.data(), nullptr, nullptr) != 1 ||
-      EVP_DecryptInit_ex2(opener.get(), chacha_cipher(), key.data(), nullptr, nullptr) != 1) {
+  Context context(EVP_CIPHER_CTX_new());
+  if (!context || chacha_cipher() == nullptr ||
+      EVP_EncryptInit_ex2(context.get(), chacha_cipher(), key.data(), nullptr, nullptr) != 1) {
     return kProviderFailed;
   }
-  return Aead(std::move(sealer), std::move(opener));
+  return Aead(std::move(context));
 }
 
 Status Aead::seal(const Nonce& nonce, Bytes ad, Bytes plain, MutableBytes sealed) {
   if (sealed.size() != plain.size() + kTagLen) return bug("the buffer has the wrong size");
-  EVP_CIPHER_CTX* ctx = seal_.get();
+  EVP_CIPHER_CTX* ctx = context_.get();
   int len = 0;
   uint8_t nothing = 0;
   const bool ok =
@@ -150,7 +148,7 @@ Status Aead::open(const Nonce& nonce, Bytes ad, Bytes sealed, MutableBytes plain
   const Bytes cipher = sealed.first(plain.size());
   std::array<uint8_t, kTagLen> tag;
   std::copy(sealed.end() - kTagLen, sealed.end(), tag.begin());
-  EVP_CIPHER_CTX* ctx = open_.get();
+  EVP_CIPHER_CTX* ctx = context_.get();
   int len = 0;
   uint8_t nothing = 0;
   const bool ok =

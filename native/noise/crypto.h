@@ -60,10 +60,9 @@ class Aead {
   };
   using Context = std::unique_ptr<evp_cipher_ctx_st, Free>;
 
-  Aead(Context sealer, Context opener) : seal_(std::move(sealer)), open_(std::move(opener)) {}
+  explicit Aead(Context context) : context_(std::move(context)) {}
 
-  Context seal_;
-  Context open_;
+  Context context_;  // for both directions: only the nonce is set anew
 };
 
 }  // namespace es::noise

@@ -11,7 +11,9 @@ namespace {
 
 constexpr size_t kReadLen = 4U << 10U;      // a full record
 constexpr size_t kWriteBatch = 64U << 10U;  // plaintext sealed at once
-constexpr size_t kKeptCapacity = 16U << 10U;
+// Plaintext lives only inside one call: all connections of a thread share these.
+thread_local std::vector<uint8_t> plain_in;
+thread_local std::vector<uint8_t> plain_out;
 
 // Writes one frame, then lets go of the stream. Owns both until the write is through.
 void send_and_close(std::unique_ptr<net::ByteStream> stream, std::vector<uint8_t> frame) {
@@ -25,11 +27,6 @@ void send_and_close(std::unique_ptr<net::ByteStream> stream, std::vector<uint8_t
     // Posted: the stream must not die in its own callback's frame.
     farewell->stream->post([farewell] { farewell->stream->close(); });
   });
-}
-
-void trim(std::vector<uint8_t>& buffer) {
-  buffer.clear();
-  if (buffer.capacity() > kKeptCapacity) buffer.shrink_to_fit();
 }
 
 }  // namespace
@@ -117,15 +114,15 @@ void Connection::read() {
 void Connection::on_read(const Result<size_t>& len) {
   if (ended_) return;
   if (!len.ok() || *len == 0) return end();
-  plain_in_.clear();
-  const Status opened = receiver_->open(Bytes(input_).first(*len), plain_in_);
-  if (!greeted_ && !plain_in_.empty()) {
+  plain_in.clear();
+  const Status opened = receiver_->open(Bytes(input_).first(*len), plain_in);
+  if (!greeted_ && !plain_in.empty()) {
     // From here the client may be silent for as long as it likes.
     greeted_ = true;
     stream_->set_timeouts(Millis(0), options_.write_timeout);
   }
   in_event_ = true;
-  const Status received = http_->receive(plain_in_, options_.clock());
+  const Status received = http_->receive(plain_in, options_.clock());
   in_event_ = false;
   if (closing_) return end();
   // What does not authenticate gets no answer; HTTP/2 errors have a GOAWAY to flush.
@@ -137,13 +134,12 @@ void Connection::on_read(const Result<size_t>& len) {
 
 void Connection::pump() {
   if (writing_ || ended_) return;
-  plain_out_.clear();
+  plain_out.clear();
   in_event_ = true;  // on_writable() and on_closed() may answer from inside take_output()
-  http_->take_output(kWriteBatch, plain_out_);
+  http_->take_output(kWriteBatch, plain_out);
   in_event_ = false;
   if (closing_) return end();
-  if (!sender_->seal(plain_out_, output_).ok()) return end();
-  trim(plain_out_);
+  if (!sender_->seal(plain_out, output_).ok()) return end();
   if (output_.empty()) {
     if (broken_ || http_->wants_close()) end();
     return;
@@ -157,7 +153,8 @@ void Connection::on_written(const Status& status) {
   writing_ = false;
   if (ended_) return;
   if (!status.ok()) return end();
-  trim(output_);
+  // Most connections are silent most of the time, and there are many.
+  std::vector<uint8_t>().swap(output_);
   pump();
 }
 

@@ -94,8 +94,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::unique_ptr<h2::ServerHandler> handler_;
   std::optional<h2::ServerSession> http_;
   std::vector<uint8_t> input_;
-  std::vector<uint8_t> plain_in_;
-  std::vector<uint8_t> plain_out_;
   std::vector<uint8_t> output_;
   bool in_event_ = false;  // inside a call of http_: what the handler asks for comes behind it
   bool closing_ = false;   // close() was asked for meanwhile
