@@ -212,6 +212,7 @@ struct LimitsConfig {
   RateConfig requests{100, std::chrono::minutes(1), 20};
   RateConfig auth_failures{10, std::chrono::minutes(1), 0};
   ConnectionLimits connections;
+  ConnectionLimits half_open{4096, 256};  // control and relay connections before their handshake
   uint32_t header_bytes = 16 * 1024;
   uint32_t body_bytes = 1024 * 1024;
   Millis header_timeout = std::chrono::seconds(10);

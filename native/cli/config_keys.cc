@@ -69,6 +69,14 @@ void add_edge_and_limits(Keys& keys, Config& c) {
         .target = &l.connections.per_address,
         .low = 1,
         .high = 1'000'000},
+       {.name = "limits.half_open.total",
+        .target = &l.half_open.total,
+        .low = 1,
+        .high = 1'000'000},
+       {.name = "limits.half_open.per_address",
+        .target = &l.half_open.per_address,
+        .low = 1,
+        .high = 1'000'000},
        // The gate looks at 32 KiB of fields at most.
        {.name = "limits.header_bytes", .target = &l.header_bytes, .low = 1024, .high = 32 * 1024},
        {.name = "limits.body_bytes", .target = &l.body_bytes, .low = 1024, .high = 256 * kMebibyte},
@@ -152,7 +160,6 @@ void add_tailnet(Keys& keys, Config& c) {
                 .choices = "sequential|random"},
                {.name = "preauth_keys.revoked_retention",
                 .target = &c.revoked_key_retention,
-                .effect = Effect::kLater,
                 .high = 10 * kYear},
                {.name = "node.expiry", .target = &c.node.expiry, .high = 100 * kYear},
                // Clients poll once a minute: a shorter time would remove nodes that are there.

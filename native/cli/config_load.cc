@@ -307,6 +307,9 @@ class Loader {
     if (c.limits.connections.per_address > c.limits.connections.total) {
       problem("limits.connections.per_address", "is larger than limits.connections.total");
     }
+    if (c.limits.half_open.per_address > c.limits.half_open.total) {
+      problem("limits.half_open.per_address", "is larger than limits.half_open.total");
+    }
     if (c.node.ha_probe_interval.count() != 0 && c.node.ha_probe_interval < Seconds(2)) {
       problem("node.routes.ha.probe_interval", "must be at least 2s, or 0 for off");
     }

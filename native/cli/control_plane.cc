@@ -31,6 +31,11 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick{500};
 
+// A local tunnel or connector: others stand behind it.
+bool is_loopback(std::string_view address) {
+  return address == "::1" || address.starts_with("127.");
+}
+
 // What the captive-portal check of clients expects: their challenge back.
 net::Response no_content(const net::Request& request) {
   net::Response response{204, {}, {}};
@@ -57,6 +62,7 @@ struct ControlPlane::State {
   Config as_bound(Config config) const;
   void apply(std::span<const store::Transaction> commits);
   api::MachineOptions machine_options();
+  void clean_up();
   void run();
 
   const tailcfg::PrivateKey noise_key;
@@ -70,6 +76,7 @@ struct ControlPlane::State {
   std::unique_ptr<api::Machine> machine;
   std::unique_ptr<derp::Hub> hub;  // null: no embedded relay
   bool verify_clients = true;
+  std::optional<ts2021::HalfOpen> half_open;
 
   boost::asio::io_context io{1};
   std::optional<stun::UdpServer> stun_server;
@@ -77,6 +84,7 @@ struct ControlPlane::State {
 
   std::mutex mutex;
   std::condition_variable wake;
+  Millis key_retention{0};  // 0: for ever
   bool stopping = false;
   std::thread ticker;
 };
@@ -87,6 +95,7 @@ Result<void, std::string> ControlPlane::State::open_tailnet(const Config& config
   options.base_domain = config.dns.base_domain;
   options.dns_config_json = sources->dns_config_json();
   options.derp_map_json = sources->derp_map_json();
+  key_retention = config.revoked_key_retention;
   options.file_sharing = config.taildrop_enabled;
   options.auto_update = config.auto_update_enabled;
   options.client_logs = config.logtail_enabled;
@@ -168,6 +177,8 @@ Result<void, std::string> ControlPlane::State::open_relay(const Config& config) 
   ES_TRY(const tailcfg::PrivateKey key, load_or_create_private_key(server.private_key_path));
   derp::HubConfig hub_config;
   hub_config.server.private_key = key.raw();
+  hub_config.server.max_handshaking = config.limits.half_open.total;
+  hub_config.server.max_handshaking_per_source = config.limits.half_open.per_address;
   verify_clients = server.verify_clients;
   derp::HubEnvironment environment;
   environment.clock = [] { return Millis(monotonic_us() / 1000); };
@@ -211,8 +222,16 @@ Config ControlPlane::State::as_bound(Config config) const {
   return config;
 }
 
+// Keys that expired long ago (preauth_keys.revoked_retention).
+void ControlPlane::State::clean_up() {
+  if (key_retention.count() == 0) return;
+  const size_t deleted = directory.delete_pre_auth_keys_expired_by(wall_now() - key_retention);
+  if (deleted > 0) log.info("old pre-auth keys were deleted", {{"keys", deleted}});
+}
+
 // Housekeeping: offline and ephemeral nodes, keep-alives, the relay's deadlines.
 void ControlPlane::State::run() {
+  WallTime next_clean_up = wall_now();
   std::unique_lock lock(mutex);
   while (!wake.wait_for(lock, kTick, [this] { return stopping; })) {
     lock.unlock();
@@ -220,7 +239,12 @@ void ControlPlane::State::run() {
     machine->tick();
     probes->tick(wall_now());
     pings->tick(wall_now());
+    half_open->tick(Millis(monotonic_us() / 1000));
     if (hub) hub->tick();
+    if (wall_now() >= next_clean_up) {
+      next_clean_up = wall_now() + std::chrono::hours(1);
+      clean_up();
+    }
     lock.lock();
   }
 }
@@ -233,6 +257,9 @@ Result<std::unique_ptr<ControlPlane>, std::string> ControlPlane::open(
     const Config& config, const tailcfg::PrivateKey& noise_key, control::Directory& directory,
     telemetry::Log& log, telemetry::Metrics& metrics) {
   auto state = std::make_unique<State>(noise_key, directory, log, metrics);
+  const ConnectionLimits& half_open = config.limits.half_open;
+  state->half_open.emplace(ts2021::HalfOpen::Limits{half_open.total, half_open.per_address},
+                           is_loopback);
   ES_CHECK(state->open_stun(config));
   ES_TRY(state->sources, MapSources::open(state->as_bound(config), log));
   ES_CHECK(state->open_tailnet(config));
@@ -244,6 +271,7 @@ void ControlPlane::add_routes(net::Router& router) {
   State* const state = state_.get();
   ts2021::Options options;
   options.clock = [] { return Millis(monotonic_us() / 1000); };
+  options.half_open = &*state->half_open;
   options.make_handler = [state](const std::shared_ptr<ts2021::Connection>& connection) {
     return state->machine->serve(connection);
   };
@@ -312,6 +340,7 @@ Result<void, std::string> ControlPlane::reload(const Config& config) {
 void ControlPlane::add_metrics() {
   State* const s = state_.get();
   add_tailnet_metrics(s->metrics, *s->tailnet);
+  add_handshake_metrics(s->metrics, *s->half_open);
   if (s->hub) add_relay_metrics(s->metrics, *s->hub);
   if (s->stun_server) add_stun_metrics(s->metrics, s->stun_server->counters());
 }

@@ -91,6 +91,16 @@ void add_relay_metrics(telemetry::Metrics& metrics, const derp::Hub& hub) {
   series.add("edgescale_derp_pings_total", "Pings of clients.", Kind::kCounter, &S::pings);
 }
 
+void add_handshake_metrics(telemetry::Metrics& metrics, const ts2021::HalfOpen& half_open) {
+  metrics.read_on_demand("edgescale_control_connections_half_open",
+                         "Control connections whose client has not spoken inside Noise yet.",
+                         Kind::kGauge, [&half_open] { return half_open.taken(); });
+  metrics.read_on_demand("edgescale_control_connections_refused_total",
+                         "Control connections that were refused because too many are half open.",
+                         Kind::kCounter,
+                         [&half_open] { return static_cast<double>(half_open.refused()); });
+}
+
 void add_stun_metrics(telemetry::Metrics& metrics, const stun::Counters& counters) {
   const auto add = [&](const char* outcome, const char* family,
                        const std::atomic<uint64_t>& value) {

@@ -265,6 +265,17 @@ void Directory::delete_pre_auth_key(uint64_t id, Answer<void> answer) {
   write(store::DeletePreAuthKey{id}, "auth-key", std::move(answer), nothing);
 }
 
+size_t Directory::delete_pre_auth_keys_expired_by(WallTime time) {
+  constexpr size_t kAtOnce = 1000;
+  size_t count = 0;
+  for (const OwnedPreAuthKey& owned : pre_auth_keys().rows) {
+    if (!owned.key->expiration || *owned.key->expiration > time) continue;
+    if (++count > kAtOnce) return kAtOnce;
+    delete_pre_auth_key(owned.key->id, [](const auto&) {});
+  }
+  return count;
+}
+
 void Directory::create_api_key(std::optional<WallTime> expiration, WallTime now,
                                Answer<MintedApiKey> answer) {
   ApiKey key;

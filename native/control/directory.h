@@ -139,6 +139,8 @@ class Directory {
   void create_pre_auth_key(NewPreAuthKey request, WallTime now, Answer<MintedPreAuthKey> answer);
   void expire_pre_auth_key(uint64_t id, WallTime now, Answer<void> answer);
   void delete_pre_auth_key(uint64_t id, Answer<void> answer);
+  // Deletes keys that expired at `time` or before; returns how many. At most 1000 at once.
+  size_t delete_pre_auth_keys_expired_by(WallTime time);
 
   void create_api_key(std::optional<WallTime> expiration, WallTime now,
                       Answer<MintedApiKey> answer);

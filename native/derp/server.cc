@@ -55,7 +55,9 @@ Conn* Server::Impl::find(ConnId id) const {
 }
 
 Result<ConnId> Server::Impl::open(const Endpoint& source, Millis now) {
-  if (conns_.size() >= config_.max_connections || stats_.handshaking >= config_.max_handshaking) {
+  const bool full =
+      conns_.size() >= config_.max_connections || stats_.handshaking >= config_.max_handshaking;
+  if (full || !handshaking_.take(source, config_.max_handshaking_per_source)) {
     ++stats_.refused_full;
     return retry_later("too many relay connections");
   }
@@ -145,6 +147,7 @@ void Server::Impl::admission_decided(ConnId id, Admission decision, Millis now) 
 void Server::Impl::activate(Conn& conn, Millis now) {
   conn.state = Conn::State::kActive;
   --stats_.handshaking;
+  handshaking_.give_back(conn.source);
   conn.keep_alive_at = now + config_.keep_alive + jitter();
   conn.not_here = {3000, now};
   schedule(conn);
@@ -199,6 +202,7 @@ void Server::Impl::forget(Conn& conn) {
     leave_peer(conn);
   } else {
     --stats_.handshaking;
+    handshaking_.give_back(conn.source);
   }
   conns_.erase(conn.id);
 }

@@ -43,7 +43,8 @@ enum class DuplicatePolicy : uint8_t {
 struct ServerConfig {
   Key private_key{};
   size_t max_connections = 20000;
-  size_t max_handshaking = 1024;       // of them, not admitted yet
+  size_t max_handshaking = 1024;            // of them, not admitted yet
+  size_t max_handshaking_per_source = 256;  // IPv6 by /64; sources on this machine are not counted
   size_t max_client_info_len = 16384;  // payload; the format allows 256 KiB, clients send 200 B
   Millis handshake_timeout{10000};
   Millis admission_timeout{5000};

@@ -3,6 +3,7 @@
 
 #include "native/derp/server.h"
 
+#include <map>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
@@ -39,6 +40,38 @@ struct Bucket {
     milli_tokens = std::min(milli_tokens + elapsed_ms * per_second, burst * 1000);
     filled_at = now;
   }
+};
+
+// How many connections of each source are in their handshake: IPv4 by address, IPv6 by /64.
+class GreetersBySource {
+ public:
+  bool take(const Endpoint& source, size_t limit) {
+    const auto key = key_of(source);
+    if (!key) return true;
+    size_t& count = counts_[*key];
+    if (count >= limit) return false;  // it stood there before: limit is at least 1
+    ++count;
+    return true;
+  }
+  void give_back(const Endpoint& source) {
+    const auto key = key_of(source);
+    const auto it = key ? counts_.find(*key) : counts_.end();
+    if (it != counts_.end() && --it->second == 0) counts_.erase(it);
+  }
+
+ private:
+  // None for this machine (a local proxy carries others) and for an unknown source.
+  static std::optional<uint64_t> key_of(const Endpoint& source) {
+    ByteReader reader(source.ip);
+    const uint64_t high = reader.u64be().value();
+    const uint64_t low = reader.u64be().value();
+    constexpr uint64_t kMapped = 0x0000'ffff'0000'0000;
+    if (high != 0) return high;
+    if (low <= 1 || (low & ~uint64_t{0xffffff}) == (kMapped | 0x7f000000U)) return std::nullopt;
+    return low;
+  }
+
+  std::map<uint64_t, size_t> counts_;  // at most max_handshaking
 };
 
 struct Conn;
@@ -148,6 +181,7 @@ class Server::Impl {
   std::unordered_map<ConnId, std::unique_ptr<Conn>> conns_;
   std::unordered_map<Key, std::unique_ptr<Peer>, KeyHash> peers_;
   std::set<std::pair<Millis, ConnId>> schedule_;
+  GreetersBySource handshaking_;
   ServerStats stats_;
 };
 

@@ -32,7 +32,7 @@ void send_and_close(std::unique_ptr<net::ByteStream> stream, std::vector<uint8_t
 }  // namespace
 
 Status Connection::serve(std::unique_ptr<net::ByteStream> stream, const Keys& keys,
-                         Bytes initiation, const Options& options) {
+                         Bytes initiation, const Options& options, HalfOpen::Place place) {
   if (!stream) return reconnect("the connection has ended");
   stream->set_timeouts(options.preface_timeout, options.write_timeout);
   const auto accepted = noise::respond(keys.static_private, keys.ephemeral_private, initiation);
@@ -46,6 +46,17 @@ Status Connection::serve(std::unique_ptr<net::ByteStream> stream, const Keys& ke
   }
   const std::shared_ptr<Connection> self(
       new Connection(std::move(stream), accepted->session, options));
+  self->place_ = std::move(place);
+  if (options.half_open != nullptr && self->place_ != nullptr) {
+    options.half_open->set_deadline(
+        self->place_, options.clock() + options.preface_timeout, [weak = self->weak_from_this()] {
+          auto late = weak.lock();
+          if (late == nullptr) return;
+          // The task holds it: it must die on its strand.
+          Connection& connection = *late;
+          connection.stream_->post([held = std::move(late)] { held->close(); });
+        });
+  }
   return self->start(accepted->response, keys.challenge_public);
 }
 
@@ -119,6 +130,7 @@ void Connection::on_read(const Result<size_t>& len) {
   if (!greeted_ && !plain_in.empty()) {
     // From here the client may be silent for as long as it likes.
     greeted_ = true;
+    place_.reset();
     stream_->set_timeouts(Millis(0), options_.write_timeout);
   }
   in_event_ = true;
@@ -160,6 +172,7 @@ void Connection::on_written(const Status& status) {
 
 void Connection::end() {
   if (std::exchange(ended_, true)) return;
+  place_.reset();
   http_->abort();
   stream_->close();
 }

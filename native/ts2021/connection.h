@@ -20,6 +20,7 @@
 #include "native/h2/server_session.h"
 #include "native/noise/handshake.h"
 #include "native/noise/record.h"
+#include "native/ts2021/half_open.h"
 
 #include <cstdint>
 #include <functional>
@@ -45,6 +46,7 @@ struct Options {
   Millis preface_timeout{10000};
   Millis write_timeout{30000};
   std::function<Millis()> clock{};  // monotonic
+  HalfOpen* half_open = nullptr;    // outlives the server; null: no limit
   MakeHandler make_handler{};
 };
 
@@ -58,8 +60,9 @@ struct Keys {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   // The error says why the handshake failed, for a log; the stream is taken care of either way.
+  // `place` is given back when the client has proven itself, or with the connection.
   static Status serve(std::unique_ptr<net::ByteStream> stream, const Keys& keys, Bytes initiation,
-                      const Options& options);
+                      const Options& options, HalfOpen::Place place = {});
   ~Connection();
 
   const noise::Key& machine_key() const { return session_.peer_static; }
@@ -101,6 +104,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool broken_ = false;  // HTTP/2 or records failed: what is left is written, then it ends
   bool ended_ = false;
   bool greeted_ = false;                     // the client's first record came
+  HalfOpen::Place place_;                    // until then
   std::unique_ptr<net::ByteStream> stream_;  // last: dies before the buffers that it uses
 };
 

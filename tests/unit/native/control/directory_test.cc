@@ -177,6 +177,11 @@ TEST_CASE("pre-auth keys expire and go, alone or with their user") {
   CHECK(keys[0].key->expiration == std::nullopt);
   CHECK(keys[1].key->expiration == kNow);
   CHECK(keys[2].user == nullptr);
+  // Only what expired, and long enough ago.
+  CHECK(directory->delete_pre_auth_keys_expired_by(kNow - Millis{1}) == 0);
+  CHECK(directory->delete_pre_auth_keys_expired_by(kNow) == 1);
+  must(wait<void>([&](auto a) { directory->ping(a); }));
+  CHECK(directory->pre_auth_keys().rows.size() == 2);
   must(wait<void>([&](auto a) { directory->delete_pre_auth_key(1, a); }));
   must(wait<void>([&](auto a) { directory->delete_user(1, a); }));
   keys = directory->pre_auth_keys().rows;

@@ -176,6 +176,37 @@ TEST_CASE("connections are bounded, in all and before admission") {
   CHECK(w.server->stats().connections == 3);
 }
 
+TEST_CASE("one source cannot take every place before admission") {
+  World w({.max_handshaking = 100, .max_handshaking_per_source = 2});
+  const auto from = [](std::initializer_list<uint8_t> ip) {
+    Endpoint out;
+    std::copy(ip.begin(), ip.end(), out.ip.end() - static_cast<std::ptrdiff_t>(ip.size()));
+    if (ip.size() == 4) out.ip[10] = out.ip[11] = 0xff;
+    return out;
+  };
+  const Endpoint flood = from({192, 0, 2, 1});
+  const auto first = w.server->open(flood, w.now);
+  REQUIRE(first.ok());
+  REQUIRE(w.server->open(flood, w.now).ok());
+  CHECK_FALSE(w.server->open(flood, w.now).ok());
+  CHECK(w.server->open(from({192, 0, 2, 2}), w.now).ok());
+  w.server->closed(*first);
+  CHECK(w.server->open(flood, w.now).ok());
+  CHECK_FALSE(w.server->open(flood, w.now).ok());
+  w.advance(Millis(10'001));  // the handshake's time is over
+  CHECK(w.server->open(flood, w.now).ok());
+
+  // IPv6 counts by /64; this machine, where a proxy stands, does not count.
+  const auto v6 = [&](uint8_t network, uint8_t host) {
+    return from({0x20, 0x01, 0xd, 0xb8, 0, 0, 0, network, 0, 0, 0, 0, 0, 0, 0, host});
+  };
+  CHECK(w.server->open(v6(1, 1), w.now).ok());
+  CHECK(w.server->open(v6(1, 2), w.now).ok());
+  CHECK_FALSE(w.server->open(v6(1, 3), w.now).ok());
+  CHECK(w.server->open(v6(2, 1), w.now).ok());
+  for (int i = 0; i < 5; ++i) CHECK(w.server->open(from({127, 0, 0, 9}), w.now).ok());
+}
+
 TEST_CASE("keep-alives come every minute with up to five seconds of jitter") {
   World w;
   SimClient& a = w.join(1);
