@@ -21,32 +21,32 @@ namespace es::edge {
 inline constexpr size_t kInLen = 96 * 1024;
 inline constexpr size_t kFieldsLen = 48 * 1024;
 inline constexpr size_t kOutLen = 24 * 1024;
-inline constexpr size_t kNumWords = 16;
+inline constexpr size_t kNumWords = 20;
 
 // Results of es_decide and es_answer.
 enum Word : size_t {
-  kRefusal,      // http::Refusal, 0 when the request passes
-  kStatus,       // of the refusal
-  kFlags,        // Flag bits
-  kForwardMask,  // bit i: forward the i-th field of the tables' `forward` list
-  kRetryAfter,   // seconds, for a refusal by a limit; with kRefusal the key of a prepared answer
-  kClientLow,    // these three name the request to es_answer, es_lease_reply: pass them back
+  kRefusal,     // http::Refusal, 0 when the request passes
+  kStatus,      // of the refusal
+  kFlags,       // Flag bits
+  kMarkLen,     // behind the signature: the mark that a hardened answer brings (hardened_mark.h)
+  kRetryAfter,  // seconds, for a refusal by a limit; with kRefusal the key of a prepared answer
+  kClientLow,   // these three name the request to es_answer, es_lease_reply: pass them back
   kClientHigh,
-  kContext,       // kind of client | route << 8 | method << 16 | key verdict << 24
-  kSignatureLen,  // at out + kSignatureAt
-  kLogLen,        // at out + kLogAt; 0: no line yet
-  kPointLen,      // at out + kPointAt; analytics/event.h has its layout
-  kTextLen,       // at out + kTextAt: what each function says
-  kSecondLen,     // behind that
-  kThirdLen,      // behind that
-  kFourthLen,     // behind that
-  kExtra,         // what each function says
+  kContext,        // kind of client | route << 8 | method << 16 | key verdict << 24
+  kSignatureLen,   // at out + kSignatureAt
+  kLogLen,         // at out + kLogAt; 0: no line yet
+  kPointLen,       // at out + kPointAt; analytics/event.h has its layout
+  kTextLen,        // at out + kTextAt: what each function says
+  kSecondLen,      // behind that
+  kThirdLen,       // behind that
+  kFourthLen,      // behind that
+  kExtra,          // what each function says
+  kForwardFields,  // and three more; bit i: the i-th field that read_fields gave goes on
 };
-static_assert(kExtra < kNumWords);
+static_assert(kForwardFields + 4 == kNumWords);
 
 enum Flag : uint32_t {
-  kHasBody = 1,  // the request's body goes on to the origin
-  kTerse = 2,    // many refusals in this second: answer with the prepared response without a body
+  kTerse = 1,  // many refusals in this second: answer with the prepared response without a body
 };
 
 inline constexpr size_t kSignatureAt = 0;

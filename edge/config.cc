@@ -1,6 +1,7 @@
 #include "edge/config.h"
 
 #include "common/http/target.h"
+#include "common/limit/lease.h"
 
 #include <optional>
 
@@ -8,6 +9,8 @@ namespace es::edge {
 namespace {
 
 constexpr int64_t kMaxTimeoutMs = 300'000;
+// An ask that the shim still waits for must not be given up, and made again, by the lease table.
+constexpr int64_t kMaxLimiterTimeoutMs = limit::kAskTimeout.count() - 100;
 
 // One line's value, and whether the line was there. A variable that is set to nothing counts as
 // absent, as Cloudflare's dashboard makes no difference.
@@ -124,6 +127,8 @@ bool is_header_text(std::string_view text) {
 void read_limits(Reader& reader, Settings& out) {
   constexpr std::string_view kCount = "must be a whole number within bounds";
   constexpr std::string_view kTime = "must be a whole number of milliseconds, at least 100";
+  constexpr std::string_view kLimiterTime =
+      "must be a whole number of milliseconds, at least 100 and below 5000";
   const auto count = [&](std::string_view name, int64_t value, int64_t min) {
     return static_cast<uint32_t>(reader.number(name, value, min, 2000, kCount));
   };
@@ -142,8 +147,8 @@ void read_limits(Reader& reader, Settings& out) {
   out.lease = Millis{reader.number("LEASE_MS", out.lease.count(), 100, 300'000, kTime)};
   out.origin_timeout = Millis{
       reader.number("ORIGIN_TIMEOUT_MS", out.origin_timeout.count(), 100, kMaxTimeoutMs, kTime)};
-  out.limiter_timeout =
-      Millis{reader.number("LIMITER_TIMEOUT_MS", out.limiter_timeout.count(), 100, 10'000, kTime)};
+  out.limiter_timeout = Millis{reader.number("LIMITER_TIMEOUT_MS", out.limiter_timeout.count(), 100,
+                                             kMaxLimiterTimeoutMs, kLimiterTime)};
   if (!limit::validate_limit(out.requests).ok()) {
     reader.fail("RATE_LIMIT_REQUESTS", "with RATE_LIMIT_BURST and its window is out of bounds");
   }

@@ -3,6 +3,7 @@
 #include "common/analytics/event.h"
 #include "common/gate/edge_key_check.h"
 #include "common/gate/gate.h"
+#include "common/gate/hardened_mark.h"
 #include "common/gate/rate_limit_fields.h"
 #include "common/limit/lease_authority.h"
 #include "common/limit/siphash.h"
@@ -183,9 +184,10 @@ void ask_limiter(const gate::Decision& decision, WallTime now, uint32_t wanted) 
   ByteWriter text = writer_at(kTextAt);
   limit::write_client_key(decision.client, text);
   words[kTextLen] = static_cast<uint32_t>(text.written().size());
-  const auto message = state->gate->leases()->ask(decision.client, now, wanted);
+  const auto [message, nonce] = state->gate->leases()->ask(decision.client, now, wanted);
   text.bytes(message);
   words[kSecondLen] = message.size();
+  words[kExtra] = nonce;
 }
 
 // The signed text, its signature, the key's modulus and its exponent (which is the rest).
@@ -206,8 +208,11 @@ void check_access(const token::AccessStep& step) {
 bool sign(gate::Request request, const gate::Decision& decision, WallTime now) {
   request.host = state->settings.origin_host;
   ByteWriter text = writer_at(kSignatureAt, kLogAt);
-  const bool signed_it = state->gate->sign(request, decision, now, text).ok();
+  token::AnswerProof proof;
+  const bool signed_it = state->gate->sign(request, decision, now, text, proof).ok();
   words[kSignatureLen] = static_cast<uint32_t>(text.written().size());
+  gate::write_hardened_mark(proof, text);
+  words[kMarkLen] = static_cast<uint32_t>(text.written().size()) - words[kSignatureLen];
   return signed_it;
 }
 
@@ -327,11 +332,10 @@ ES_EXPORT(es_configure) int32_t es_configure(uint32_t len) {
 // for this request; bit 1, es_access_verified refused its Access token; from bit 8, how many other
 // requests of this client wait for a lease. Returns the gate::Verdict:
 //   kRefuse                       kRefusal, kStatus, kRetryAfter; the RateLimit field at kTextAt
-//   kForward, kForwardWebSocket   kForwardMask, the signature; call es_answer with the outcome
-//   kAnswerStatus                 call es_answer
-//   kAskLimiter                   name of the object, then the message for it, at kTextAt
-//   kCheckAccess                  signed text, signature, modulus and exponent at kTextAt; kExtra:
-//   generation
+//   kForward, kForwardWebSocket   kForwardFields, signature and mark; call es_answer with the
+//   outcome kAnswerStatus                 call es_answer kAskLimiter                   name of the
+//   object, then the message for it, at kTextAt; kExtra: the message's nonce kCheckAccess signed
+//   text, signature, modulus and exponent at kTextAt; kExtra: generation
 ES_EXPORT(es_decide)
 int32_t es_decide(uint32_t method_len, uint32_t url_len, uint32_t address_len,
                   uint32_t authorization_len, uint32_t jwt_len, uint32_t country_len,
@@ -365,8 +369,8 @@ int32_t es_decide(uint32_t method_len, uint32_t url_len, uint32_t address_len,
       break;
     case gate::Verdict::kForward:
     case gate::Verdict::kForwardWebSocket:
-      words[kForwardMask] = decision.forward_mask;
-      if (decision.body == gate::Decision::Body::kPresent) words[kFlags] |= kHasBody;
+      std::memcpy(words + kForwardFields, decision.forward_fields.bits.data(),
+                  sizeof decision.forward_fields.bits);
       if (!sign(request, decision, now)) {
         decision.verdict = gate::Verdict::kRefuse;
         decision.refusal = http::Refusal::kInternal;
@@ -416,14 +420,15 @@ void es_answer(uint32_t client_low, uint32_t client_high, uint32_t context, uint
   record(event, client, context);
 }
 
-// The limiter object's answer to kAskLimiter, in `in`; len 0: there was none. 1: taken in.
+// The limiter object's answer to kAskLimiter, in `in`; len 0: there was none. `nonce` is that of
+// the message. 1: taken in.
 ES_EXPORT(es_lease_reply)
-int32_t es_lease_reply(uint32_t client_low, uint32_t client_high, uint32_t context, uint32_t len,
-                       double now_ms) {
+int32_t es_lease_reply(uint32_t client_low, uint32_t client_high, uint32_t context, uint32_t nonce,
+                       uint32_t len, double now_ms) {
   limit::LeaseTable* leases = state->gate->leases();
   const limit::ClientKey client = unpack_client(client_low, client_high, context);
   if (len > 0 && leases->on_reply(client, time_of(now_ms), Bytes(in, len)).ok()) return 1;
-  leases->on_failure(client);
+  leases->on_failure(client, nonce);
   return 0;
 }
 

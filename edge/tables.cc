@@ -93,7 +93,6 @@ void write_refusals(const Settings& settings, ByteWriter& out) {
 
 void write_tables(const Settings& settings, ByteWriter& out) {
   write_settings(settings, out);
-  for (const std::string_view name : http::request_allow_list()) line(out, {"forward", name});
   for (const std::string_view name : http::response_allow_list()) line(out, {"keep", name});
   write_header_sets(out);
   write_refusals(settings, out);

@@ -2,7 +2,6 @@
 //
 // Text: a line for each entry, words divided by tabs, first what it is:
 //   setting  name value          origin, origin_timeout_ms, limiter_timeout_ms, jwks_url
-//   forward  name                request fields that may go on, in the order of the forward mask
 //   keep     name                response fields of the origin that may go back
 //   send     name value          fields that every request to the origin carries
 //   route    index name set      how answers on this route are hardened

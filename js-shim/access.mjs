@@ -36,7 +36,7 @@ export async function checkAccess(core, request, instance) {
   const jwt = new TextEncoder().encode(request.headers.get("cf-access-jwt-assertion") ?? "");
   if (jwt.length > current.in.length) return false;
   const len = current.put(jwt);
-  return current.exports.es_access_verified(len, generation, good ? 1 : 0, Date.now()) === 1;
+  return current.call("es_access_verified", len, generation, good ? 1 : 0, Date.now()) === 1;
 }
 
 async function fetchKeys(url, instance) {
@@ -53,7 +53,7 @@ async function fetchKeys(url, instance) {
   const { core } = instance();
   const bytes = new TextEncoder().encode(text);
   const len = bytes.length <= MAX_JWKS ? core.put(bytes) : 0;
-  core.exports.es_access_keys(len, Date.now());
+  core.call("es_access_keys", len, Date.now());
 }
 
 /** After the verdict fetchAccessKeys. */

@@ -3,7 +3,9 @@
 export const counters = {
   instances: 0,
   traps: 0,
+  faults: 0,
   forwarded: 0,
+  passed_on: 0,
   websockets: 0,
   status: 0,
   misconfigured: 0,

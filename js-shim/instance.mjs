@@ -62,7 +62,13 @@ export function lastTables() {
   return tables;
 }
 
-/** After a trap: the next request makes a new instance. */
-export function dropInstance() {
+/**
+ * After an exception: if it came out of the module, its instance is undefined from now on and the
+ * next request makes a new one; if not, nothing of it is lost.
+ * @returns {boolean} whether it was dropped
+ */
+export function dropTrapped() {
+  if (core === null || !core.inside) return false;
   core = null;
+  return true;
 }

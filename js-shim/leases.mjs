@@ -43,7 +43,7 @@ export async function checkLimiter(env, ms) {
   }
 }
 
-async function ask(env, ctx, ms, low, high, context, name, message) {
+async function ask(env, ms, low, high, context, nonce, name, message) {
   counters.limiter_calls += 1;
   const late = deadline(ms);
   let reply = null;
@@ -58,7 +58,7 @@ async function ask(env, ctx, ms, low, high, context, name, message) {
   }
   const { core } = instanceFor(env);
   const len = reply ? core.put(reply) : 0;
-  const good = core.exports.es_lease_reply(low, high, context, len, Date.now()) === 1;
+  const good = core.call("es_lease_reply", low, high, context, nonce, len, Date.now()) === 1;
   if (!good) counters.limiter_failures += 1;
   return good;
 }
@@ -73,8 +73,8 @@ export function askLimiter(core, env, ctx, ms) {
   const textLen = words[WORD.textLen];
   const name = core.text(AT.text, textLen);
   const message = core.out.slice(AT.text + textLen, AT.text + textLen + words[WORD.secondLen]);
-  const answered = ask(env, ctx, ms, words[WORD.clientLow], words[WORD.clientHigh],
-    words[WORD.context], name, message).catch(() => false).finally(() => {
+  const answered = ask(env, ms, words[WORD.clientLow], words[WORD.clientHigh],
+    words[WORD.context], words[WORD.extra], name, message).catch(() => false).finally(() => {
     if (asking.get(client) === entry) asking.delete(client);
   });
   const entry = { answered, waiting: 0 };

@@ -1,23 +1,25 @@
 // Requests to the origin and its answers, as the verdict says: fields that may pass, streamed bodies.
 import { counters } from "./counters.mjs";
-import { AT, FLAG, VERDICT, WORD } from "./wasm.mjs";
+import { AT, VERDICT, WORD } from "./wasm.mjs";
 
-/** @returns {[string, object]} url and init for fetch() */
+/** @returns {[string, object, string]} url and init for fetch(); the mark of a hardened answer */
 export function outgoing(core, tables, request, verdict) {
-  const words = core.words;
+  const { words, method, url, names, values } = core;
   const headers = new Headers();
-  const received = request.headers;
-  for (let mask = words[WORD.forwardMask]; mask !== 0; mask &= mask - 1) {
-    const name = tables.forward[31 - Math.clz32(mask & -mask)];
-    headers.set(name, received.get(name));
+  for (let i = 0; i < names.length; ++i) {
+    if ((words[WORD.forwardFields + (i >>> 5)] >>> (i & 31) & 1) !== 0) {
+      headers.set(names[i], values[i]);
+    }
   }
-  headers.set("x-edge-signature", core.text(AT.signature, words[WORD.signatureLen]));
+  const signatureLen = words[WORD.signatureLen];
+  const signed = core.text(AT.signature, signatureLen + words[WORD.markLen]);
+  headers.set("x-edge-signature", signed.slice(0, signatureLen));
   for (const [name, value] of tables.send) headers.set(name, value);
   if (verdict === VERDICT.forwardWebSocket) headers.set("upgrade", "websocket");
-  const init = { method: request.method, headers, redirect: "manual" };
-  if ((words[WORD.flags] & FLAG.hasBody) !== 0) init.body = request.body;
-  const url = request.url;
-  return [tables.settings.origin + url.slice(url.indexOf("/", 8)), init];
+  const init = { method, headers, redirect: "manual" };
+  // Not by the fields: over HTTP/2 and 3 a body may come without Content-Length.
+  if (method !== "GET" && method !== "HEAD" && request.body !== null) init.body = request.body;
+  return [tables.settings.origin + url.slice(url.indexOf("/", 8)), init, signed.slice(signatureLen)];
 }
 
 /**
@@ -40,6 +42,18 @@ export function failure(error) {
   }
   counters.origin_unreachable += 1;
   return "bad_gateway";
+}
+
+/**
+ * Whether the origin has proved that it hardened this answer as we would (common/gate/
+ * hardened_mark.h), and no proxy on the way has put its name in. Cloudflare's own is put in again on
+ * the way out, whatever we do.
+ */
+export function isHardened(response, mark) {
+  const { headers } = response;
+  if (headers.get("x-edge-hardened") !== mark) return false;
+  const server = headers.get("server");
+  return server === null || server === "cloudflare";
 }
 
 /**

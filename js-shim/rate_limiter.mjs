@@ -1,10 +1,10 @@
 // The Durable Object of one client: the authority that lends permits to isolates. The arithmetic is
 // the module's (common/limit/lease_authority.h); here is only the storage around it.
-import { dropInstance, instanceFor } from "./instance.mjs";
+import { dropTrapped, instanceFor } from "./instance.mjs";
 import { counters } from "./counters.mjs";
 import { WORD } from "./wasm.mjs";
 
-const MESSAGE_LEN = 24;
+const MESSAGE_LEN = 32;
 
 export class RateLimiter {
   #storage;
@@ -24,7 +24,11 @@ export class RateLimiter {
     if (new URL(request.url).pathname === "/check") return new Response("ok");
     const message = new Uint8Array(await request.arrayBuffer());
     if (message.length !== MESSAGE_LEN) return new Response(null, { status: 400 });
-    this.#state ??= (await this.#storage.get("state")) ?? new Uint8Array(0);
+    if (this.#state === null) {
+      const saved = await this.#storage.get("state");
+      // Another request may have read and changed it meanwhile.
+      this.#state ??= saved ?? new Uint8Array(0);
+    }
     // From here to the end nothing waits: one request at a time changes the state. The answer
     // leaves only after the write is safe (the object's output gate).
     const now = Date.now();
@@ -37,11 +41,10 @@ export class RateLimiter {
     try {
       core.in.set(message);
       core.in.set(this.#state, MESSAGE_LEN);
-      if (core.exports.es_authority(this.#state.length, now) !== 1) return null;
+      if (core.call("es_authority", this.#state.length, now) !== 1) return null;
     } catch (error) {
       // The caller gets no answer and decides alone.
-      counters.traps += 1;
-      dropInstance();
+      counters[dropTrapped() ? "traps" : "faults"] += 1;
       throw error;
     }
     const replyLen = core.words[WORD.textLen];

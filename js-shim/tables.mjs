@@ -9,7 +9,6 @@ export class Tables {
   /** @param {string} text */
   constructor(text) {
     this.settings = {};
-    this.forward = [];
     this.keep = new Set();
     this.send = [];
     this.routes = [];
@@ -19,7 +18,6 @@ export class Tables {
     const refusals = [];
     const readers = {
       setting: ([name, value]) => { this.settings[name] = value; },
-      forward: ([name]) => { this.forward.push(name); },
       keep: ([name]) => { this.keep.add(name); },
       send: (row) => { this.send.push(row); },
       route: ([index, name, set]) => { this.routes[index] = { name, set: Number(set) }; },

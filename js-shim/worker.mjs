@@ -4,9 +4,9 @@
 // to the origin, unless its client needs a new lease. Every failure ends in a refusal of the table.
 import { accessKeysUnderWay, checkAccess, fetchAccessKeys } from "./access.mjs";
 import { counters, countRefusal } from "./counters.mjs";
-import { dropInstance, instanceFor, lastTables } from "./instance.mjs";
+import { dropTrapped, instanceFor, lastTables } from "./instance.mjs";
 import { askLimiter, clientOf, numWaiting, waitLimiter } from "./leases.mjs";
-import { askOrigin, failure, hardened, outgoing } from "./origin.mjs";
+import { askOrigin, failure, hardened, isHardened, outgoing } from "./origin.mjs";
 import { logFault, record } from "./record.mjs";
 import { statusAnswer } from "./status.mjs";
 import { AT, ConfigError, FLAG, VERDICT, WORD } from "./wasm.mjs";
@@ -31,16 +31,17 @@ function refuse(core, tables, env) {
   return terse ? ready.terse : new Response(ready.body, ready.init);
 }
 
-/** The fault of this edge itself: 503 without a sound environment, else 500 and a new instance. */
+/** The fault of this edge itself: 503 without a sound environment, else 500; after a trap inside the
+ * module the next request gets a new instance. */
 function faulted(error, env, began) {
   if (error instanceof ConfigError) {
     counters.misconfigured += 1;
     logFault("misconfigured", error.message);
     return lastTables().respond("misconfigured");
   }
-  counters.traps += 1;
-  dropInstance();
-  logFault("trap", `${error?.name}: ${error?.message}`);
+  const trapped = dropTrapped();
+  counters[trapped ? "traps" : "faults"] += 1;
+  logFault(trapped ? "trap" : "fault", `${error?.name}: ${error?.message}`);
   try {
     const { core, tables } = instanceFor(env);
     const index = tables.refusalIndex.internal;
@@ -78,7 +79,13 @@ function refuseByName(name, tables, env, ticket) {
 }
 
 /** The origin's answer, hardened and written down. */
-function received(response, tables, env, ticket, verdict, method) {
+function received(response, tables, env, ticket, verdict, method, mark) {
+  if (verdict === VERDICT.forward && isHardened(response, mark)) {
+    counters.forwarded += 1;
+    counters.passed_on += 1;
+    settle(env, ticket, response.status, 0, Number(response.headers.get("content-length") ?? 0));
+    return response;
+  }
   let hard;
   try {
     hard = hardened(tables, ticket.context >>> 8 & 0xff, verdict, method, response);
@@ -97,7 +104,7 @@ function received(response, tables, env, ticket, verdict, method) {
 
 async function forward(core, tables, request, env, began, verdict) {
   const ticket = ticketOf(core, began);
-  const [url, init] = outgoing(core, tables, request, verdict);
+  const [url, init, mark] = outgoing(core, tables, request, verdict);
   let response;
   try {
     response = await askOrigin(env, url, init, tables.originTimeout);
@@ -105,7 +112,7 @@ async function forward(core, tables, request, env, began, verdict) {
     return refuseByName(failure(error), tables, env, ticket);
   }
   try {
-    return received(response, tables, env, ticket, verdict, init.method);
+    return received(response, tables, env, ticket, verdict, init.method, mark);
   } catch (error) {
     return faulted(error, env, began);
   }

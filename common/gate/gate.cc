@@ -128,6 +128,7 @@ void Gate::identify(const Request& request, WallTime now, Decision& decision) co
       if (check.verdict == token::SignatureVerdict::kValid) {
         decision.client = limit::client_key(check.client_address);
         decision.client_address.assign(check.client_address);
+        decision.answer_proof = check.proof;
         return;
       }
     }
@@ -192,7 +193,7 @@ bool Gate::look_at_fields(const Request& request, Decision& decision) const {
   if (!fields) return refuse_with(decision, Refusal::kFieldsTooLarge);
   const http::FieldFacts facts = http::check_fields(*fields, decision.method, config_.http);
   if (facts.refusal != Refusal::kNone) return refuse_with(decision, facts.refusal);
-  decision.forward_mask = facts.forward_mask;
+  decision.forward_fields = facts.forward;
   decision.body = facts.has_body ? Decision::Body::kPresent : Decision::Body::kNone;
 
   const bool edge = is_edge(config_);
@@ -225,7 +226,11 @@ void Gate::take_lease(LimiterObject object, WallTime now, Decision& decision) {
   // What the authority has granted or refused stands, also while it cannot be asked for more.
   const bool settled = lease.outcome == limit::LeaseDecision::Outcome::kGranted ||
                        lease.outcome == limit::LeaseDecision::Outcome::kRefused;
-  if (!settled && object == LimiterObject::kUnreachable) return;
+  if (!settled && object == LimiterObject::kUnreachable) {
+    // within_limit() let it pass; the authority hears of it as soon as it can be asked again.
+    leases_->note_unleased(decision.client);
+    return;
+  }
   switch (lease.outcome) {
     case limit::LeaseDecision::Outcome::kGranted:
       return;
@@ -241,11 +246,11 @@ void Gate::take_lease(LimiterObject object, WallTime now, Decision& decision) {
   }
 }
 
-Status Gate::sign(const Request& request, const Decision& decision, WallTime now,
-                  ByteWriter& out) const {
+Status Gate::sign(const Request& request, const Decision& decision, WallTime now, ByteWriter& out,
+                  token::AnswerProof& proof) const {
   if (parts_.signature_key == nullptr) return bug("no key to sign with");
   return token::sign_request(*parts_.signature_key, {request.method, request.target},
-                             decision.client_address.view(), now, out);
+                             decision.client_address.view(), now, out, proof);
 }
 
 void Gate::on_answer(const Decision& decision, uint16_t status, WallTime now) {

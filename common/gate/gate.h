@@ -105,8 +105,9 @@ struct Decision {
   limit::ClientKey client;
   AddressText client_address;                                             // canonical, or "unknown"
   token::SignatureVerdict signature = token::SignatureVerdict::kMissing;  // origin
+  token::AnswerProof answer_proof{};      // origin, with a valid signature: for hardened_mark.h
   KeyVerdict key = KeyVerdict::kInvalid;  // where the route needs one
-  uint32_t forward_mask = 0;              // bits of http::request_allow_list(); kForward only
+  http::FieldSet forward_fields;          // those of the request that may go on; kForward only
   enum class Body : uint8_t { kNone, kPresent } body = Body::kNone;
   // For the RateLimit fields of a 429: see rate_limit_fields.h.
   uint32_t remaining = 0;
@@ -122,7 +123,7 @@ struct Parts {
   KeyCheck key_check;
   const token::HmacKey* signature_key = nullptr;  // origin: null accepts no signature
   token::AccessVerifier* access = nullptr;        // edge: null requires no Access token
-  std::span<const IpPrefix> trusted_proxies;          // origin
+  std::span<const IpPrefix> trusted_proxies;      // origin
 };
 
 class Gate {
@@ -133,8 +134,9 @@ class Gate {
   Decision decide(const Request& request, WallTime now);
 
   // X-Edge-Signature for a request that decide() lets pass; at most token::kMaxSignatureLen.
-  Status sign(const Request& request, const Decision& decision, WallTime now,
-              ByteWriter& out) const;
+  // `proof` is what the origin's mark on its answer will hold (hardened_mark.h).
+  Status sign(const Request& request, const Decision& decision, WallTime now, ByteWriter& out,
+              token::AnswerProof& proof) const;
 
   // Call once the answer's status is known: a key that only the origin could judge and found wrong
   // counts as a failed authentication here too.

@@ -158,13 +158,13 @@ void note_field(const Field& field, Reading& reading) {
   }
 }
 
-uint32_t allow_list_bit(std::string_view name) {
+bool is_allowed(std::string_view name) {
   const auto list = request_allow_list();
   for (uint32_t left = request_allow_list_of_length(name.size()); left != 0; left &= left - 1) {
     const auto i = static_cast<size_t>(std::countr_zero(left));
-    if (equal_ignoring_case(list[i], name)) return 1U << i;
+    if (equal_ignoring_case(list[i], name)) return true;
   }
-  return 0;
+  return false;
 }
 
 Refusal check_framing(const Reading& reading, Method method, const Limits& limits,
@@ -223,7 +223,8 @@ FieldFacts check_fields(std::span<const Field> fields, Method method, const Limi
     return facts;
   }
   size_t total = 0;
-  for (const Field& field : fields) {
+  for (size_t i = 0; i < fields.size(); ++i) {
+    const Field& field = fields[i];
     total += field.name.size() + field.value.size();
     if (total > limits.max_fields_bytes) {
       facts.refusal = Refusal::kFieldsTooLarge;
@@ -238,7 +239,7 @@ FieldFacts check_fields(std::span<const Field> fields, Method method, const Limi
       return facts;
     }
     note_field(field, reading);
-    facts.forward_mask |= allow_list_bit(field.name);
+    if (is_allowed(field.name)) facts.forward.add(i);
   }
   facts.refusal = check_framing(reading, method, limits, facts);
   facts.upgrade = upgrade_of(reading);

@@ -7,6 +7,8 @@
 #include "common/http/message.h"
 #include "common/http/refusal.h"
 
+#include <array>
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -18,13 +20,25 @@ enum class Upgrade : uint8_t {
   kOther,      // tailscale-control-protocol, DERP, h2c, a broken WebSocket request, ...
 };
 
+// Which of the fields of one request, by their place.
+struct FieldSet {
+  static constexpr size_t kMost = 128;
+  std::array<uint32_t, kMost / 32> bits{};
+
+  void add(size_t place) {
+    if (place < kMost) bits[place / 32] |= uint32_t{1} << place % 32;
+  }
+  bool contains(size_t place) const {
+    return place < kMost && (bits[place / 32] >> place % 32 & 1) != 0;
+  }
+};
+
 // What the gate needs to know of the fields once they are found sound.
 struct FieldFacts {
   Refusal refusal = Refusal::kNone;  // not kNone: the rest is unspecified
   Upgrade upgrade = Upgrade::kNone;
   bool has_body = false;
-  // Bit i: request_allow_list()[i] is present.
-  uint32_t forward_mask = 0;
+  FieldSet forward;  // those that request_allow_list() names
 };
 
 // Refuses (400) names that are no tokens, control characters in values (HTAB is allowed), a second

@@ -92,6 +92,24 @@ constexpr Field kPageHeaders[] = {
 
 #undef ES_COMMON_HEADERS
 
+// FNV-1a over every text above, each with its end.
+constexpr uint32_t mix(uint32_t hash, std::string_view text) {
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
+  return (hash ^ 0xffU) * 16777619U;
+}
+
+constexpr uint32_t mix(uint32_t hash, std::span<const Field> set) {
+  for (const Field& field : set) hash = mix(mix(hash, field.name), field.value);
+  return mix(hash, "");
+}
+
+constexpr uint32_t revision_of_all() {
+  uint32_t hash = 2166136261U;
+  for (const std::string_view name : kResponseAllowList) hash = mix(hash, name);
+  return mix(mix(mix(hash, kApiHeaders), kPublicHeaders), kPageHeaders);
+}
+constexpr uint32_t kRevision = revision_of_all();
+
 }  // namespace
 
 std::span<const std::string_view> request_allow_list() { return kRequestAllowList; }
@@ -101,6 +119,8 @@ uint32_t request_allow_list_of_length(size_t len) {
 }
 
 std::span<const std::string_view> response_allow_list() { return kResponseAllowList; }
+
+uint32_t hardening_revision() { return kRevision; }
 
 std::span<const Field> response_headers(HeaderSet set) {
   switch (set) {

@@ -34,4 +34,8 @@ inline constexpr size_t kNumHeaderSets = static_cast<size_t>(HeaderSet::kPage) +
 // The fields that every answer of this kind carries; they replace the origin's own.
 std::span<const Field> response_headers(HeaderSet set);
 
+// Stands for the response fields that may pass and for the header sets: two programs with the same
+// revision harden answers alike.
+uint32_t hardening_revision();
+
 }  // namespace es::http

@@ -27,9 +27,12 @@ struct LeaseTable::Slot {
   uint32_t remaining;  // at the authority
   uint64_t lease_start;
   uint64_t replied_at;
-  uint16_t permits;  // left
+  uint32_t unleased_at;  // low bits of the time of the last grant without a lease
+  uint16_t permits;      // left
   uint16_t used;
-  uint8_t kind;  // ClientKey::Kind; 0 is an empty slot
+  uint16_t unleased;           // granted without a lease and not reported
+  uint16_t unleased_reported;  // of them, in the outstanding request
+  uint8_t kind;                // ClientKey::Kind; 0 is an empty slot
 };
 
 Result<LeaseTable> LeaseTable::create(const Limit& limit, MutableBytes memory, const SipKey& seed) {
@@ -131,7 +134,7 @@ LeaseDecision LeaseTable::take(const ClientKey& client, WallTime wall) {
   return out;
 }
 
-LeaseRequestBytes LeaseTable::ask(const ClientKey& client, WallTime wall, uint32_t wanted) {
+LeaseTable::Ask LeaseTable::ask(const ClientKey& client, WallTime wall, uint32_t wanted) {
   const uint64_t now = advance(wall);
   Slot& slot = find_or_claim(client, now);
   expire(slot, now);
@@ -149,7 +152,12 @@ LeaseRequestBytes LeaseTable::ask(const ClientKey& client, WallTime wall, uint32
     const uint64_t age = now - slot.lease_start - slot.last_use_ms;
     request.last_use_age_ms = static_cast<uint32_t>(std::min<uint64_t>(age, 0xffffffff));
   }
-  return encode(request);
+  slot.unleased_reported = slot.unleased;
+  if (slot.unleased > 0) {
+    request.unleased = slot.unleased;
+    request.unleased_age_ms = static_cast<uint32_t>(now) - slot.unleased_at;
+  }
+  return {encode(request), slot.nonce};
 }
 
 Status LeaseTable::on_reply(const ClientKey& client, WallTime wall, Bytes data) {
@@ -158,10 +166,7 @@ Status LeaseTable::on_reply(const ClientKey& client, WallTime wall, Bytes data) 
   Slot* slot = find(client);
   if (slot == nullptr) return refuse("lease reply: nobody waits for it");
   expire(*slot, now);
-  if (!reply.ok()) {
-    slot->nonce = 0;
-    return reply.error();
-  }
+  if (!reply.ok()) return reply.error();
   if (slot->nonce == 0 || slot->nonce != reply->nonce) {
     return refuse("lease reply: nobody waits for it");
   }
@@ -169,6 +174,8 @@ Status LeaseTable::on_reply(const ClientKey& client, WallTime wall, Bytes data) 
   // The report was received: it must not be made again for another lease.
   slot->lease_id = reply->lease_id;
   slot->used = 0;
+  slot->unleased = static_cast<uint16_t>(slot->unleased - slot->unleased_reported);
+  slot->unleased_reported = 0;
   slot->last_use_ms = 0;
   slot->remaining = reply->remaining;
   slot->reset_ms = reply->reset_after_ms;
@@ -180,8 +187,15 @@ Status LeaseTable::on_reply(const ClientKey& client, WallTime wall, Bytes data) 
   return {};
 }
 
-void LeaseTable::on_failure(const ClientKey& client) {
-  if (Slot* slot = find(client); slot != nullptr) slot->nonce = 0;
+void LeaseTable::on_failure(const ClientKey& client, uint32_t nonce) {
+  if (Slot* slot = find(client); slot != nullptr && slot->nonce == nonce) slot->nonce = 0;
+}
+
+void LeaseTable::note_unleased(const ClientKey& client) {
+  Slot* slot = find(client);
+  if (slot == nullptr) return;
+  if (slot->unleased < 0xffff) ++slot->unleased;
+  slot->unleased_at = static_cast<uint32_t>(slot->touched_at);
 }
 
 }  // namespace es::limit

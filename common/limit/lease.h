@@ -4,9 +4,9 @@
 // Use, for each request of a client:
 //   take() -> kGranted or kRefused: done, no call.
 //          -> kAsk: ask() writes the message; send it to the client's authority; pass the answer to
-//             on_reply(), or call on_failure(); then take() again for every waiting request, with the
-//             time of that moment. A request that sees kAsk a third time gives up (the network is
-//             slower than a lease is long, or the permits went to others) as if nobody answered.
+//             on_reply(), or call on_failure(); then take() again for every waiting request, with
+//             the time of that moment. A request that sees kAsk a third time gives up (the network
+//             is slower than a lease is long, or the permits went to others) as if nobody answered.
 //          -> kWait: another request of this client has asked; wait for that answer, then take().
 // A lease counts from the moment its request left, so it ends here before the authority thinks that
 // it does. What is left of a lease is given up when the next request leaves or the lease ends.
@@ -60,15 +60,25 @@ class LeaseTable {
   LeaseDecision take(const ClientKey& client, WallTime now);
 
   // The message for the authority; from now on take() answers kWait. It reports the previous lease
-  // and gives up what is left of it. `wanted` is how many requests wait for the answer.
-  LeaseRequestBytes ask(const ClientKey& client, WallTime now, uint32_t wanted = 1);
+  // and what was granted without one, and gives up what is left of the lease. `wanted` is how many
+  // requests wait for the answer.
+  struct Ask {
+    LeaseRequestBytes message;
+    uint32_t nonce;  // for on_failure()
+  };
+  Ask ask(const ClientKey& client, WallTime now, uint32_t wanted = 1);
 
   // Takes the authority's answer in. Refuses bytes that are no reply, and one that nobody waits for
-  // any more (its lease then counts as used); either way the client no longer waits for this nonce.
+  // any more (its lease then counts as used): on_failure() is due then.
   Status on_reply(const ClientKey& client, WallTime now, Bytes reply);
 
-  // The authority did not answer: the next take() says kAsk again.
-  void on_failure(const ClientKey& client);
+  // The authority did not answer the ask with this nonce: the next take() says kAsk again. Changes
+  // nothing when a newer one is under way.
+  void on_failure(const ClientKey& client, uint32_t nonce);
+
+  // A request was let pass without a permit, because the authority could not be asked. The next
+  // ask() reports it, so that the authority counts it too. Call after take() of that request.
+  void note_unleased(const ClientKey& client);
 
  private:
   struct Slot;

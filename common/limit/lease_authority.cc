@@ -152,6 +152,10 @@ void LeaseAuthority::add_lease(const Lease& lease) {
 // Takes in the report. One about a lease that is not outstanding (a repeated, late or made-up one)
 // changes nothing.
 void LeaseAuthority::settle(const LeaseRequest& request, uint64_t now) {
+  if (request.unleased > 0) {
+    const uint64_t at = now - std::min<uint64_t>(request.unleased_age_ms, now);
+    if (expiry(at) > now) add_use(at, std::min<uint32_t>(request.unleased, kMaxPermits));
+  }
   const auto end = leases_.begin() + static_cast<std::ptrdiff_t>(num_leases_);
   const auto lease = std::find_if(leases_.begin(), end,
                                   [&](const Lease& l) { return l.id == request.previous_id; });

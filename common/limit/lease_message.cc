@@ -12,6 +12,9 @@ LeaseRequestBytes encode(const LeaseRequest& request) {
   out.u64be(request.previous_id);
   out.u32be(request.last_use_age_ms);
   out.u32be(request.wanted);
+  out.u32be(request.unleased_age_ms);
+  out.u16be(request.unleased);
+  out.u16be(0);
   return bytes;
 }
 
@@ -41,12 +44,18 @@ Result<LeaseRequest> decode_lease_request(Bytes data) {
   request.previous_id = *in.u64be();
   request.last_use_age_ms = *in.u32be();
   request.wanted = *in.u32be();
+  request.unleased_age_ms = *in.u32be();
+  request.unleased = *in.u16be();
+  if (*in.u16be() != 0) return refuse("lease request: reserved bytes set");
   if (request.wanted == 0) return refuse("lease request: wants nothing");
   if (request.previous_id == 0 && request.previous_used != 0) {
     return refuse("lease request: use of no lease");
   }
   if (request.previous_used == 0 && request.last_use_age_ms != 0) {
     return refuse("lease request: age of no use");
+  }
+  if (request.unleased == 0 && request.unleased_age_ms != 0) {
+    return refuse("lease request: age of no grant");
   }
   return request;
 }

@@ -1,6 +1,6 @@
 // The two messages between an isolate that spends permits and the authority that counts them.
 //
-// Request (24 bytes), big-endian:
+// Request (32 bytes), big-endian:
 //   0  u8   version, kLeaseVersion
 //   1  u8   zero
 //   2  u16  permits of the previous lease that were used
@@ -8,6 +8,9 @@
 //   8  u64  id of the previous lease, 0 for none
 //  16  u32  ms since the last use of the previous lease, as this message leaves; 0 if none was used
 //  20  u32  permits wanted at once, at least 1
+//  24  u32  ms since the last grant without a lease, as this message leaves; 0 if there was none
+//  28  u16  grants without a lease that were not reported yet
+//  30  u16  zero
 // Reply (32 bytes), big-endian:
 //   0  u8   version, kLeaseVersion
 //   1  u8   outcome: 0 refused, 1 granted
@@ -28,8 +31,8 @@
 
 namespace es::limit {
 
-inline constexpr uint8_t kLeaseVersion = 1;
-inline constexpr size_t kLeaseRequestLen = 24;
+inline constexpr uint8_t kLeaseVersion = 2;
+inline constexpr size_t kLeaseRequestLen = 32;
 inline constexpr size_t kLeaseReplyLen = 32;
 
 struct LeaseRequest {
@@ -38,6 +41,8 @@ struct LeaseRequest {
   uint16_t previous_used = 0;
   uint32_t last_use_age_ms = 0;
   uint32_t wanted = 1;
+  uint32_t unleased_age_ms = 0;
+  uint16_t unleased = 0;
 
   friend bool operator==(const LeaseRequest&, const LeaseRequest&) = default;
 };

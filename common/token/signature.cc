@@ -3,12 +3,14 @@
 #include "common/base/hex.h"
 #include "common/base/ip_address.h"
 
+#include <algorithm>
+
 namespace es::token {
 namespace {
 
-constexpr std::string_view kVersion = "v1";
+constexpr std::string_view kVersion = "v2";
 constexpr size_t kMaxTimeDigits = 15;  // far beyond any year that matters, and no overflow
-constexpr size_t kMacDigits = 2 * kSha256Len;
+constexpr size_t kMacDigits = 2 * kSignatureMacBytes;
 
 Sha256Digest request_mac(const HmacKey& key, std::string_view time, const SignedRequest& request,
                          std::string_view client_address) {
@@ -28,7 +30,7 @@ bool is_acceptable_address(std::string_view address) {
 struct Header {
   std::string_view time;
   int64_t time_ms = 0;
-  Sha256Digest mac{};
+  std::array<uint8_t, kSignatureMacBytes> mac{};
   std::string_view client_address;
 };
 
@@ -44,7 +46,7 @@ bool parse_time(std::string_view text, int64_t& ms) {
 }
 
 bool parse_header(std::string_view text, Header& out) {
-  if (text.size() > kMaxSignatureLen || !text.starts_with("v1.")) return false;
+  if (text.size() > kMaxSignatureLen || !text.starts_with("v2.")) return false;
   text.remove_prefix(3);
   const size_t time_end = text.find('.');
   if (time_end == std::string_view::npos) return false;
@@ -64,7 +66,8 @@ bool parse_header(std::string_view text, Header& out) {
 }  // namespace
 
 Status sign_request(const HmacKey& key, const SignedRequest& request,
-                    std::string_view client_address, WallTime now, ByteWriter& out) {
+                    std::string_view client_address, WallTime now, ByteWriter& out,
+                    AnswerProof& proof) {
   const int64_t ms = unix_ms(now);
   std::array<uint8_t, 20> digits;
   ByteWriter time(digits);
@@ -79,10 +82,12 @@ Status sign_request(const HmacKey& key, const SignedRequest& request,
     return bug("signature: no room");
   }
   const std::string_view time_text = as_text(time.written());
-  out.text("v1.");
+  const Sha256Digest mac = request_mac(key, time_text, request, client_address);
+  std::copy(mac.begin() + kSignatureMacBytes, mac.end(), proof.begin());
+  out.text("v2.");
   out.text(time_text);
   out.text(".");
-  hex_encode(request_mac(key, time_text, request, client_address), out);
+  hex_encode(Bytes(mac).first(kSignatureMacBytes), out);
   out.text(".");
   out.text(client_address);
   return {};
@@ -99,7 +104,7 @@ SignatureCheck verify_signature(const HmacKey& key, const SignedRequest& request
     return check;
   }
   const Sha256Digest mac = request_mac(key, parsed.time, request, parsed.client_address);
-  if (!equal_constant_time(mac, parsed.mac)) {
+  if (!equal_constant_time(Bytes(mac).first(kSignatureMacBytes), parsed.mac)) {
     check.verdict = SignatureVerdict::kForged;
     return check;
   }
@@ -117,6 +122,7 @@ SignatureCheck verify_signature(const HmacKey& key, const SignedRequest& request
   }
   check.verdict = SignatureVerdict::kValid;
   check.client_address = parsed.client_address;
+  std::copy(mac.begin() + kSignatureMacBytes, mac.end(), check.proof.begin());
   return check;
 }
 

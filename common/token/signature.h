@@ -1,10 +1,12 @@
 // X-Edge-Signature: the Worker's word to the origin that it let this request pass, and for whom.
 //
-//   v1.<unix ms, decimal>.<64 lower-case hex digits>.<client address>
-// The digits are HMAC-SHA-256 over, each as a four-byte length and its bytes: "v1", the decimal
-// time, method, raw request target, client address. The client address is a canonical IP address
-// (base/ip_address.h) or "unknown". The host is not signed: a Worker cannot choose the Host field
-// that its fetch() sends.
+//   v2.<unix ms, decimal>.<32 lower-case hex digits>.<client address>
+// The digits are the first half of HMAC-SHA-256 over, each as a four-byte length and its bytes:
+// "v2", the decimal time, method, raw request target, client address. The second half never leaves
+// with the request: the origin sends it back as proof that an answer is its own (AnswerProof),
+// which costs neither side another MAC. 128 bits each; knowing one half tells nothing of the other.
+// The client address is a canonical IP address (base/ip_address.h) or "unknown". The host is not
+// signed: a Worker cannot choose the Host field that its fetch() sends.
 //
 // The origin accepts a time from `past` before its own clock to `future` after it. Within that time
 // the same request may be replayed; it is a statement about its sender, not a one-time token.
@@ -15,14 +17,19 @@
 #include "common/base/time.h"
 #include "common/token/hmac.h"
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 
 namespace es::token {
 
 inline constexpr std::string_view kUnknownAddress = "unknown";
-// "v1." + 19 digits + "." + 64 digits + "." + 39 characters of address.
-inline constexpr size_t kMaxSignatureLen = 3 + 19 + 1 + 64 + 1 + 39;
+inline constexpr size_t kSignatureMacBytes = 16;
+// "v2." + 19 digits + "." + 32 digits + "." + 39 characters of address.
+inline constexpr size_t kMaxSignatureLen = 3 + 19 + 1 + 2 * kSignatureMacBytes + 1 + 39;
+
+// Who knows this for one signed request has the key: see above.
+using AnswerProof = std::array<uint8_t, kSha256Len - kSignatureMacBytes>;
 
 struct SignedRequest {
   std::string_view method;
@@ -30,9 +37,10 @@ struct SignedRequest {
 };
 
 // Refuses (writing nothing) a client address that is neither canonical nor kUnknownAddress, and a
-// time before 1970.
+// time before 1970. `proof` is what an answer of the origin will bring.
 Status sign_request(const HmacKey& key, const SignedRequest& request,
-                    std::string_view client_address, WallTime now, ByteWriter& out);
+                    std::string_view client_address, WallTime now, ByteWriter& out,
+                    AnswerProof& proof);
 
 enum class SignatureVerdict : uint8_t { kValid, kMissing, kMalformed, kForged, kOutsideWindow };
 
@@ -44,6 +52,7 @@ struct SignatureWindow {
 struct SignatureCheck {
   SignatureVerdict verdict = SignatureVerdict::kMissing;
   std::string_view client_address;  // a view into the header; empty unless valid
+  AnswerProof proof{};              // for the answer; all zero unless valid
 };
 
 // An empty header is kMissing. The MAC is checked before the time, in constant time.

@@ -19,19 +19,36 @@ constexpr size_t kExpiryBytes = 5;
 
 constexpr Error kNoToken = refuse("not a key");
 
-bool is_lower_hex(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+enum : uint8_t { kLowerHex = 1, kForeignChar = 2, kBearerChar = 4 };
+
+// What each byte may be part of.
+struct Classes {
+  uint8_t of[256] = {};
+  constexpr Classes() {
+    for (int i = 0; i < 128; ++i) {
+      const char c = static_cast<char>(i);
+      const bool digit = c >= '0' && c <= '9';
+      const bool alnum = digit || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+      if (digit || (c >= 'a' && c <= 'f')) of[i] |= kLowerHex;
+      if (alnum || c == '_' || c == '-') of[i] |= kForeignChar;
+      if (alnum || c == '-' || c == '.' || c == '_' || c == '~' || c == '+' || c == '/') {
+        of[i] |= kBearerChar;
+      }
+    }
+  }
+};
+constexpr Classes kClasses;
+
+// No early exit: most texts are sound, and a branch for each character would cost more.
+bool all_are(uint8_t wanted, std::string_view text) {
+  uint8_t all = wanted;
+  for (const char c : text) all &= kClasses.of[static_cast<unsigned char>(c)];
+  return all == wanted;
 }
 
-bool is_alnum(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+bool is_lower_hex(std::string_view text) { return all_are(kLowerHex, text); }
 
-bool is_foreign_text(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return is_alnum(c) || c == '_' || c == '-'; });
-}
+bool is_foreign_text(std::string_view text) { return all_are(kForeignChar, text); }
 
 Result<Token> parse_own(TokenKind kind, std::string_view rest) {
   Token token;
@@ -200,11 +217,7 @@ Result<std::string_view> bearer_token(std::string_view authorization) {
   // b64token: at least one character, then nothing but "=" at the end.
   const size_t padding = token.find('=');
   const std::string_view body = token.substr(0, padding);
-  if (body.empty() || !std::all_of(body.begin(), body.end(), [](char c) {
-        return is_alnum(c) || std::string_view("-._~+/").find(c) != std::string_view::npos;
-      })) {
-    return kNotBearer;
-  }
+  if (body.empty() || !all_are(kBearerChar, body)) return kNotBearer;
   if (token.find_first_not_of('=', body.size()) != std::string_view::npos) return kNotBearer;
   return token;
 }

@@ -332,7 +332,7 @@ void Connection::note_signature() {
   request_.edge.signature = signature_name(decision_.signature);
   request_.edge.age.reset();
   if (decision_.signature != token::SignatureVerdict::kValid) return;
-  // "v1.<unix ms>....": sound, because it verified.
+  // "v2.<unix ms>....": sound, because it verified.
   const std::string_view text = request_.field("x-edge-signature").value_or("");
   int64_t signed_at = 0;
   const size_t start = std::min<size_t>(3, text.size());
@@ -438,6 +438,7 @@ Awaitable<Connection::Next> Connection::answer(Response response) {
   parts.fields = response.fields;
   parts.headers = http::policy_of(decision_.route).headers;
   parts.date = worker_->http_date(request_.received);
+  if (decision_.signature == token::SignatureVerdict::kValid) parts.proof = decision_.answer_proof;
   if (!has_no_body(response.status)) parts.content_length = response.body.size();
   const bool close = !keep_ || core_->stopping;
   if (close) parts.after = HeadParts::After::kClose;

@@ -137,12 +137,16 @@ struct Gatekeeper::State {
   KeyChecker keys;
   limit::SipKey seed;
   GatekeeperOptions options;
-  std::string policy_field;  // RateLimit-Policy
+  // RateLimit-Policy of either limit.
+  std::string request_policy;
+  std::string failure_policy;
 
-  void note_policy() {
-    policy_field = written([this](ByteWriter& out) {
-      gate::write_rate_limit_policy(box->gate->config().requests, out);
-    });
+  void note_policies() {
+    const auto policy = [](const limit::Limit& limit) {
+      return written([&](ByteWriter& out) { gate::write_rate_limit_policy(limit, out); });
+    };
+    request_policy = policy(box->gate->config().requests);
+    failure_policy = policy(box->gate->config().auth_failures);
   }
 };
 
@@ -157,7 +161,7 @@ Result<std::unique_ptr<Gatekeeper>, std::string> Gatekeeper::create(
   state->options = options;
   state->box = std::make_unique<GateBox>(options, std::move(keys));
   ES_CHECK(state->box->open(options, seed));
-  state->note_policy();
+  state->note_policies();
   return std::unique_ptr<Gatekeeper>(new Gatekeeper(std::move(state)));
 }
 
@@ -206,7 +210,10 @@ Response Gatekeeper::refusal(const gate::Decision& decision) const {
                                  gate::write_rate_limit(decision.remaining, wait, out);
                                })});
     const std::lock_guard lock(state_->mutex);
-    response.fields.push_back({"RateLimit-Policy", state_->policy_field});
+    response.fields.push_back(
+        {"RateLimit-Policy", decision.refusal == http::Refusal::kTooManyFailures
+                                 ? state_->failure_policy
+                                 : state_->request_policy});
   }
   return response;
 }
@@ -219,7 +226,7 @@ Result<void, std::string> Gatekeeper::reload(const GatekeeperOptions& options) {
   const std::lock_guard lock(state_->mutex);
   state_->box = std::move(box);
   state_->options = options;
-  state_->note_policy();
+  state_->note_policies();
   return {};
 }
 

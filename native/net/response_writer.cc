@@ -1,5 +1,7 @@
 #include "native/net/response_writer.h"
 
+#include "common/gate/hardened_mark.h"
+
 #include <algorithm>
 #include <array>
 
@@ -53,6 +55,12 @@ void append_response_head(std::string& out, const HeadParts& parts) {
     if (may_pass(f)) append_field(out, f.name, f.value);
   }
   out += hardening_lines(parts.headers);
+  if (parts.proof) {
+    std::array<uint8_t, gate::kHardenedMarkLen> mark{};
+    ByteWriter writer(mark);
+    gate::write_hardened_mark(*parts.proof, writer);
+    append_field(out, gate::kHardenedField, as_text(writer.written()));
+  }
   if (parts.after == HeadParts::After::kClose) out += "connection: close\r\n";
   out += "\r\n";
 }

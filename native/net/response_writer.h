@@ -5,6 +5,7 @@
 #pragma once
 
 #include "common/http/hardening.h"
+#include "common/token/signature.h"
 #include "native/net/http.h"
 
 #include <cstddef>
@@ -22,6 +23,8 @@ struct HeadParts {
   std::string_view date;
   std::optional<size_t> content_length;  // nullopt for what has no body by definition
   enum class After { kKeep, kClose } after = After::kKeep;
+  // After a valid X-Edge-Signature: tells the edge that this answer is hardened.
+  std::optional<token::AnswerProof> proof;
 };
 
 void append_response_head(std::string& out, const HeadParts& parts);

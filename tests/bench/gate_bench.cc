@@ -108,11 +108,12 @@ int main() {
   std::array<uint8_t, token::kMaxSignatureLen> signature{};
   bool right = true;
   size_t signature_len = 0;
+  token::AnswerProof proof;
   const auto at_edge = [&](int64_t i) {
     const gate::Decision d = edge.gate->decide(request, kNow + Millis{i});
     ByteWriter out(signature);
     right = right && d.verdict == gate::Verdict::kForward &&
-            edge.gate->sign(request, d, kNow, out).ok();
+            edge.gate->sign(request, d, kNow, out, proof).ok();
     signature_len = out.written().size();
   };
   const auto direct = [&](int64_t i) {

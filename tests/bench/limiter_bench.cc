@@ -206,12 +206,13 @@ void crypto() {
   const token::SignedRequest request{"GET", "/api/v1/user?x=1234567890"};
   std::array<uint8_t, token::kMaxSignatureLen> header;
   size_t header_len = 0;
+  token::AnswerProof proof;
   print_ns("sign a request for the origin",
            best_ns(20'000,
                    [&](size_t i) {
                      ByteWriter signature(header);
                      (void)token::sign_request(keys->signature, request, "2001:db8::1",
-                                               at(static_cast<int64_t>(i % 2)), signature);
+                                               at(static_cast<int64_t>(i % 2)), signature, proof);
                      header_len = signature.written().size();
                    }),
            1500);

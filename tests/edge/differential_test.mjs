@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
-import { AT, FLAG, VERDICT, WORD } from "../../js-shim/wasm.mjs";
+import { AT, VERDICT, WORD } from "../../js-shim/wasm.mjs";
 import { Tables } from "../../js-shim/tables.mjs";
 import { newCore, NOW } from "./harness/core.mjs";
 import { ROOT } from "./harness/workerd.mjs";
@@ -11,7 +11,7 @@ import { ROOT } from "./harness/workerd.mjs";
 const NAMES = { forward: VERDICT.forward, websocket: VERDICT.forwardWebSocket,
   status: VERDICT.answerStatus, refuse: VERDICT.refuse };
 const READ = new Set(["case", "request", "peer", "field", "at", "times", "verdict", "refusal", "retry",
-  "forward", "body", "signature"]);
+  "forward", "body", "signature", "proof"]);
 
 /** Each case as {word: [values]}; a word that nobody reads is a mistake in the file. */
 export function readCases() {
@@ -55,13 +55,14 @@ readCases().forEach((c, index) => {
     const refusal = verdict === VERDICT.refuse ? tables.refusals[words[WORD.refusal]].name : undefined;
     assert.equal(refusal, c.refusal?.[0]);
     assert.equal(words[WORD.retryAfter], Number(c.retry?.[0] ?? 0));
-    const mask = words[WORD.forwardMask];
     if (verdict <= VERDICT.forwardWebSocket) {
-      assert.equal(tables.forward.filter((_, i) => mask >>> i & 1).join(" "), c.forward?.[0] ?? "");
-      assert.equal((words[WORD.flags] & FLAG.hasBody) !== 0, c.body !== undefined);
+      const goesOn = (_, i) => words[WORD.forwardFields + (i >>> 5)] >>> (i & 31) & 1;
+      assert.equal(core.names.filter(goesOn).sort().join(" "), c.forward?.[0] ?? "");
     }
     if (c.signature) {
-      assert.equal(core.text(AT.signature, words[WORD.signatureLen]), c.signature[0]);
+      const signed = core.text(AT.signature, words[WORD.signatureLen] + words[WORD.markLen]);
+      assert.equal(signed.slice(0, words[WORD.signatureLen]), c.signature[0]);
+      assert.match(signed.slice(words[WORD.signatureLen]), new RegExp(`^[0-9a-f]{8}\\.${c.proof[0]}$`));
     }
   });
 });

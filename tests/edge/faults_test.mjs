@@ -112,6 +112,25 @@ test("a trap in the module gives 500 once, and a new instance serves the next re
   await origin.stop();
 });
 
+test("an exception of the shim itself gives 500 and keeps the instance and its tables", async () => {
+  const inline = { "js-shim/status.mjs": `import { counters } from "./counters.mjs";
+    let asked = 0;
+    export async function statusAnswer() {
+      if (++asked === 1) throw new TypeError("not of the module");
+      return new Response(JSON.stringify({ counters }));
+    }` };
+  await withEdge({ inline }, async ({ edge, ask, status }) => {
+    const answer = await ask("/edge/status", [`Authorization: Bearer ${API_KEY}`]);
+    assert.equal(answer.status, 500);
+    assert.equal(JSON.parse(answer.body).status, 500);
+    const { counters } = await status();
+    assert.equal(counters.faults, 1);
+    assert.equal(counters.traps, 0);
+    assert.equal(counters.instances, 1);
+    assert.match(edge.logs().find((line) => line.fault === "fault").detail, /not of the module/);
+  });
+});
+
 for (const [name, change] of [
   ["HEADSCALE_URL", { vars: { HEADSCALE_URL: undefined } }],
   ["HEADSCALE_URL", { vars: { HEADSCALE_URL: "100.64.0.10:8080" } }],
@@ -122,6 +141,7 @@ for (const [name, change] of [
   ["LIMITER", { limiter: false, vars: { LIMITER: "a text" } }],
   ["ANALYTICS", { analytics: "none" }],
   ["RATE_LIMIT_REQUESTS", { vars: { RATE_LIMIT_REQUESTS: "unlimited" } }],
+  ["LIMITER_TIMEOUT_MS", { vars: { LIMITER_TIMEOUT_MS: "9000" } }],
 ]) {
   const given = change.vars?.[name];
   const how = given ? `malformed (${given})` : "missing";

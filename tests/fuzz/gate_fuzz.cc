@@ -102,7 +102,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!differs_by_role(at_edge) && !differs_by_role(at_origin)) {
     require(at_edge.verdict == at_origin.verdict);
     require(at_edge.refusal == at_origin.refusal);
-    require(at_edge.forward_mask == at_origin.forward_mask);
+    require(at_edge.forward_fields.bits == at_origin.forward_fields.bits);
   }
   return 0;
 }

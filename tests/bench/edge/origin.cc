@@ -1,8 +1,16 @@
 // The origin behind the proxy benches: a keep-alive HTTP/1.1 server that answers every request with
 // the same small JSON. It runs outside the measured process and costs it as little as possible.
 //
-// usage: edge_bench_origin    prints the port that the kernel gave it, serves until it is killed.
-// Understands only what workerd sends it: requests without a body, headers ended by an empty line.
+// usage: edge_bench_origin EDGE_TOKEN_KEY   answers field for field as the origin twin does: hardened,
+//                                           and marked as such after a valid X-Edge-Signature
+//        edge_bench_origin                  answers as somebody else's server does
+// Prints the port that the kernel gave it and serves until it is killed. Understands only what workerd
+// sends it: requests without a body, headers ended by an empty line.
+#include "common/gate/hardened_mark.h"
+#include "common/http/hardening.h"
+#include "common/token/edge_keys.h"
+#include "common/token/signature.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -10,21 +18,63 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
+#include <chrono>
 #include <cstdio>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 namespace {
 
-constexpr char kResponse[] =
+constexpr std::string_view kHead =
     "HTTP/1.1 200 OK\r\n"
-    "Content-Type: application/json\r\n"
-    "Content-Length: 52\r\n"
-    "Date: Sun, 22 Nov 2026 12:00:00 GMT\r\n"
+    "date: Sun, 22 Nov 2026 12:00:00 GMT\r\n"
+    "content-length: 52\r\n"
+    "Content-Type: application/json\r\n";
+constexpr std::string_view kForeignFields =
     "Server: bench\r\n"
-    "X-Request-Id: 0123456789abcdef\r\n"
-    "\r\n"
-    "{\"users\":[{\"id\":\"1\",\"name\":\"admin\",\"provider\":\"\"}]}\n";
+    "X-Request-Id: 0123456789abcdef\r\n";
+constexpr std::string_view kBody = "{\"users\":[{\"id\":\"1\",\"name\":\"admin\",\"provider\":\"\"}]}\n";
+static_assert(kBody.size() == 52);
+
+std::optional<es::token::EdgeKeys> keys;
+std::string common_head;
+
+void make_head() {
+  common_head = kHead;
+  if (!keys) common_head += kForeignFields;
+  if (!keys) return;
+  for (const es::http::Field& f : es::http::response_headers(es::http::HeaderSet::kApi)) {
+    common_head += std::string(f.name) + ": " + std::string(f.value) + "\r\n";
+  }
+}
+
+std::string_view between(std::string_view text, std::string_view before, std::string_view after) {
+  const size_t at = text.find(before);
+  if (at == std::string_view::npos) return {};
+  text.remove_prefix(at + before.size());
+  return text.substr(0, text.find(after));
+}
+
+// X-Edge-Hardened for a request whose signature is valid, else nothing.
+void append_mark(std::string_view head, std::string& out) {
+  std::string_view signature = between(head, "\r\nx-edge-signature: ", "\r\n");
+  if (signature.empty()) signature = between(head, "\r\nX-Edge-Signature: ", "\r\n");
+  const std::string_view method = head.substr(0, head.find(' '));
+  const std::string_view target = between(head, " ", " ");
+  const auto now = std::chrono::floor<es::Millis>(std::chrono::system_clock::now());
+  const auto check =
+      es::token::verify_signature(keys->signature, {method, target}, signature, now, {});
+  if (check.verdict != es::token::SignatureVerdict::kValid) return;
+  std::array<uint8_t, es::gate::kHardenedMarkLen> mark{};
+  es::ByteWriter writer(mark);
+  es::gate::write_hardened_mark(check.proof, writer);
+  out += "x-edge-hardened: ";
+  out += es::as_text(writer.written());
+  out += "\r\n";
+}
 
 int listen_on_loopback() {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -46,15 +96,25 @@ int listen_on_loopback() {
 bool answer_all(int fd, std::string& pending) {
   size_t end = 0;
   while ((end = pending.find("\r\n\r\n")) != std::string::npos) {
+    std::string answer = common_head;
+    if (keys) append_mark(std::string_view(pending).substr(0, end + 2), answer);
+    answer += "\r\n";
+    answer += kBody;
     pending.erase(0, end + 4);
-    if (write(fd, kResponse, sizeof kResponse - 1) != ssize_t{sizeof kResponse - 1}) return false;
+    if (write(fd, answer.data(), answer.size()) != static_cast<ssize_t>(answer.size())) return false;
   }
   return true;
 }
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc > 1) {
+    const auto derived = es::token::derive_edge_keys(argv[1]);
+    if (!derived.ok()) return 2;
+    keys = *derived;
+  }
+  make_head();
   const int listener = listen_on_loopback();
   if (listener < 0) return 1;
   const int poll_fd = epoll_create1(0);

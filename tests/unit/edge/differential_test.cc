@@ -9,6 +9,7 @@
 
 #include <fstream>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -100,13 +101,13 @@ struct Fields {
   }
 };
 
-std::string forwarded(uint32_t mask) {
-  std::string out;
-  for (size_t i = 0; i < http::request_allow_list().size(); ++i) {
-    if ((mask >> i & 1) == 0) continue;
-    if (!out.empty()) out += ' ';
-    out += http::request_allow_list()[i];
+std::string forwarded(const http::FieldSet& set, std::span<const http::Field> fields) {
+  std::set<std::string> names;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (set.contains(i)) names.emplace(fields[i].name);
   }
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : " ") + name;
   return out;
 }
 
@@ -143,7 +144,7 @@ void run(const Case& c, size_t index, Gate& gate) {
   CHECK(std::chrono::ceil<Seconds>(decision.retry_after).count() ==
         std::stoll(first(c, "retry", "0")));
   if (decision.verdict == Verdict::kForward || decision.verdict == Verdict::kForwardWebSocket) {
-    CHECK(forwarded(decision.forward_mask) == first(c, "forward", ""));
+    CHECK(forwarded(decision.forward_fields, fields.views) == first(c, "forward", ""));
     CHECK((decision.body == Decision::Body::kPresent) == c.contains("body"));
   }
   if (c.contains("signature")) {
@@ -151,8 +152,10 @@ void run(const Case& c, size_t index, Gate& gate) {
     request.host = "origin.internal:8080";
     std::array<uint8_t, token::kMaxSignatureLen> buf{};
     ByteWriter out(buf);
-    REQUIRE(gate.sign(request, decision, now, out).ok());
+    token::AnswerProof proof;
+    REQUIRE(gate.sign(request, decision, now, out, proof).ok());
     CHECK(as_text(out.written()) == first(c, "signature", ""));
+    CHECK(hex_encode(proof) == first(c, "proof", ""));
   }
 }
 

@@ -85,7 +85,7 @@ TEST_CASE("an ordinary request passes in both twins") {
     CHECK(d.refusal == Refusal::kNone);
     CHECK(d.route == http::Route::kHealth);
     CHECK(d.client_address.view() == "203.0.113.9");
-    CHECK(d.forward_mask != 0);
+    CHECK(d.forward_fields.bits != http::FieldSet{}.bits);
   }
 }
 
@@ -219,7 +219,8 @@ TEST_CASE("the origin takes the signed address, and nothing else that a client s
   const Decision passed = edge.decide();
   std::array<uint8_t, token::kMaxSignatureLen> buf{};
   ByteWriter out(buf);
-  REQUIRE(edge.gate().sign(edge.request, passed, kStart, out).ok());
+  token::AnswerProof proof;
+  REQUIRE(edge.gate().sign(edge.request, passed, kStart, out, proof).ok());
   const std::string signature(as_text(out.written()));
 
   Bench origin(Role::kOrigin);
@@ -228,6 +229,7 @@ TEST_CASE("the origin takes the signed address, and nothing else that a client s
   origin.request.edge_signature = signature;
   Decision d = origin.decide();
   CHECK(d.signature == token::SignatureVerdict::kValid);
+  CHECK(d.answer_proof == proof);
   CHECK(d.client_address.view() == "2001:db8::7");
   // The edge has counted it: the origin's own limit does not apply.
   for (int i = 0; i < 200; ++i) REQUIRE(origin.decide().verdict == Verdict::kForward);
@@ -337,7 +339,8 @@ TEST_CASE("at the edge permits come from leases, ten or more requests a call") {
     if (d.verdict == Verdict::kAskLimiter) {
       CHECK(bench.decide(now).verdict == Verdict::kAskLimiter);  // nothing was consumed
       ++num_calls;
-      const auto ask = limit::decode_lease_request(bench.gate().leases()->ask(d.client, now));
+      const auto ask =
+          limit::decode_lease_request(bench.gate().leases()->ask(d.client, now).message);
       REQUIRE(ask.ok());
       CHECK(bench.decide(now).verdict == Verdict::kWaitLimiter);
       const limit::LeaseReplyBytes reply = limit::encode(authority.handle(*ask, now));
@@ -366,7 +369,8 @@ TEST_CASE("what the authority refused stays refused when it becomes unreachable"
   for (int i = 0; i < 2; ++i) {
     Decision d = bench.decide();
     REQUIRE(d.verdict == Verdict::kAskLimiter);
-    const auto ask = limit::decode_lease_request(bench.gate().leases()->ask(d.client, kStart));
+    const auto ask =
+        limit::decode_lease_request(bench.gate().leases()->ask(d.client, kStart).message);
     const limit::LeaseReplyBytes reply = limit::encode(authority.handle(*ask, kStart));
     REQUIRE(bench.gate().leases()->on_reply(d.client, kStart, reply).ok());
     last = bench.decide().verdict;

@@ -9,22 +9,23 @@
 namespace es::limit {
 
 TEST_CASE("lease messages have the documented layout, both ways") {
-  const LeaseRequest request{0x01020304, 0x1112131415161718, 7, 0x21222324, 0x31323334};
+  const LeaseRequest request{0x01020304, 0x1112131415161718, 7, 0x21222324,
+                             0x31323334, 0x41424344,         9};
   const auto request_bytes = encode(request);
   CHECK(hex_encode(request_bytes) ==
-        "01000007010203041112131415161718"
-        "2122232431323334");
+        "02000007010203041112131415161718"
+        "21222324313233344142434400090000");
   CHECK(*decode_lease_request(request_bytes) == request);
 
   const LeaseReply granted{1, 2, 11, 15'000, 0, 109, 60'000};
   CHECK(hex_encode(encode(granted)) ==
-        "0101000b000000010000000000000002"
+        "0201000b000000010000000000000002"
         "00003a98000000000000006d0000ea60");
   CHECK(*decode_lease_reply(encode(granted)) == granted);
 
   const LeaseReply refused{1, 0, 0, 0, 30'000, 0, 60'000};
   CHECK(hex_encode(encode(refused)) ==
-        "01000000000000010000000000000000"
+        "02000000000000010000000000000000"
         "00000000000075300000000000"
         "00ea60");
   CHECK(*decode_lease_reply(encode(refused)) == refused);
@@ -53,6 +54,8 @@ TEST_CASE("lease messages that contradict themselves are refused") {
   CHECK_FALSE(request_ok({1, 5, 3, 9, 0}));  // wants nothing
   CHECK_FALSE(request_ok({1, 0, 3, 0, 1}));  // used no lease
   CHECK_FALSE(request_ok({1, 5, 0, 9, 1}));  // age of no use
+  CHECK(request_ok({1, 0, 0, 0, 1, 7, 2}));
+  CHECK_FALSE(request_ok({1, 0, 0, 0, 1, 7, 0}));  // age of no grant
   const auto reply_ok = [](const LeaseReply& r) { return decode_lease_reply(encode(r)).ok(); };
   CHECK(reply_ok({1, 5, 3, 9, 0, 0, 0}));
   CHECK_FALSE(reply_ok({1, 0, 3, 9, 0, 0, 0}));
@@ -60,7 +63,7 @@ TEST_CASE("lease messages that contradict themselves are refused") {
   CHECK_FALSE(reply_ok({1, 5, 3, 0, 0, 0, 0}));
   CHECK_FALSE(reply_ok({1, 5, 3, 9, 1, 0, 0}));
   auto other_version = encode(LeaseReply{1, 5, 3, 9, 0, 0, 0});
-  other_version[0] = 2;
+  other_version[0] = 3;
   CHECK_FALSE(decode_lease_reply(other_version).ok());
   auto other_outcome = encode(LeaseReply{1, 5, 3, 9, 0, 0, 0});
   other_outcome[1] = 2;

@@ -52,6 +52,7 @@ struct World {
     enum class Kind { kRequest, kReply, kTimeout } kind;
     size_t isolate;
     std::vector<uint8_t> bytes;
+    uint32_t nonce = 0;  // of the ask that timed out
   };
 
   int64_t delay() { return static_cast<int64_t>(random() % static_cast<uint64_t>(max_delay + 1)); }
@@ -87,7 +88,7 @@ struct World {
         wake(flight.isolate);
         return;
       case Flight::Kind::kTimeout:
-        isolate.table->on_failure(kClient);
+        isolate.table->on_failure(kClient, flight.nonce);
         wake(flight.isolate);
     }
   }
@@ -120,15 +121,15 @@ struct World {
           return;
         }
         isolate.waiting.push_back(asks_seen + 1);
-        const auto bytes = isolate.table->ask(kClient, isolate.wall(now),
-                                              static_cast<uint32_t>(isolate.waiting.size()));
+        const auto [bytes, nonce] = isolate.table->ask(
+            kClient, isolate.wall(now), static_cast<uint32_t>(isolate.waiting.size()));
         ++asks;
         if (!lost()) {
           flights.emplace(now + delay(),
                           Flight{Flight::Kind::kRequest, i, {bytes.begin(), bytes.end()}});
         }
         if (loss_per_mille > 0) {
-          flights.emplace(now + 300, Flight{Flight::Kind::kTimeout, i, {}});
+          flights.emplace(now + 300, Flight{Flight::Kind::kTimeout, i, {}, nonce});
         }
       }
     }
@@ -289,11 +290,11 @@ TEST_CASE("requests that come while an ask is out wait for it, and a lost one ti
   const auto wall = [&](int64_t ms) { return world.isolates[0].wall(ms); };
   CHECK(table.take(kClient, wall(0)).outcome == Outcome::kAsk);
   CHECK(table.take(kClient, wall(0)).outcome == Outcome::kAsk);  // nobody has asked yet
-  const auto first = decode_lease_request(table.ask(kClient, wall(0)));
+  const auto first = decode_lease_request(table.ask(kClient, wall(0)).message);
   CHECK(table.take(kClient, wall(1)).outcome == Outcome::kWait);
   CHECK(table.take(kClient, wall(4'999)).outcome == Outcome::kWait);
   CHECK(table.take(kClient, wall(5'000)).outcome == Outcome::kAsk);
-  const auto second = decode_lease_request(table.ask(kClient, wall(5'000)));
+  const auto second = decode_lease_request(table.ask(kClient, wall(5'000)).message);
   // The first answer comes after all: its lease is not ours any more.
   const LeaseReply late = world.authority->handle(*first, wall_time_ms(kStart + 5'001));
   CHECK_FALSE(table.on_reply(kClient, wall(5'001), encode(late)).ok());
@@ -309,23 +310,78 @@ TEST_CASE("a reply of garbage ends the waiting and grants nothing") {
   World world(Limit{}, {}, 1, 1);
   LeaseTable& table = *world.isolates[0].table;
   const WallTime wall = world.isolates[0].wall(0);
-  (void)table.ask(kClient, wall);
+  const uint32_t nonce = table.ask(kClient, wall).nonce;
   CHECK_FALSE(table.on_reply(kClient, wall, as_bytes("garbage")).ok());
+  table.on_failure(kClient, nonce);
   CHECK(table.take(kClient, wall).outcome == Outcome::kAsk);
+}
+
+TEST_CASE("the failure of an old ask leaves a newer one alone") {
+  World world(Limit{}, {}, 1, 1);
+  LeaseTable& table = *world.isolates[0].table;
+  const auto wall = [&](int64_t ms) { return world.isolates[0].wall(ms); };
+  const uint32_t first = table.ask(kClient, wall(0)).nonce;
+  const auto second = table.ask(kClient, wall(5'000));
+  CHECK(first != second.nonce);
+  table.on_failure(kClient, first);
+  CHECK(table.take(kClient, wall(5'001)).outcome == Outcome::kWait);
+  const auto request = decode_lease_request(second.message);
+  CHECK(request->nonce == second.nonce);
+  const LeaseReply reply = world.authority->handle(*request, wall_time_ms(kStart + 5'002));
+  CHECK(table.on_reply(kClient, wall(5'002), encode(reply)).ok());
+  CHECK(table.take(kClient, wall(5'002)).outcome == Outcome::kGranted);
+}
+
+TEST_CASE("what was granted without a lease is reported once, and the authority counts it") {
+  World world(Limit{}, {}, 1, 1);
+  LeaseTable& table = *world.isolates[0].table;
+  const auto wall = [&](int64_t ms) { return world.isolates[0].wall(ms); };
+  const uint32_t lost = table.ask(kClient, wall(0)).nonce;
+  table.on_failure(kClient, lost);
+  for (int64_t i = 0; i < 100; ++i) {
+    CHECK(table.take(kClient, wall(i)).outcome == Outcome::kAsk);
+    table.note_unleased(kClient);
+  }
+  const auto ask = table.ask(kClient, wall(1'000));
+  const auto request = decode_lease_request(ask.message);
+  CHECK(request->unleased == 100);
+  CHECK(request->unleased_age_ms == 901);
+  const LeaseReply reply = world.authority->handle(*request, wall_time_ms(kStart + 1'010));
+  CHECK(reply.permits + reply.remaining == 20);
+  CHECK(world.authority->counted(wall_time_ms(kStart + 1'010)) == 100U + reply.permits);
+  REQUIRE(table.on_reply(kClient, wall(1'020), encode(reply)).ok());
+  // Not again, and one that came while the report was under way is in the next.
+  CHECK(decode_lease_request(table.ask(kClient, wall(2'000)).message)->unleased == 0);
+}
+
+TEST_CASE("a grant without a lease that comes after the report left is in the next one") {
+  World world(Limit{}, {}, 1, 1);
+  LeaseTable& table = *world.isolates[0].table;
+  const auto wall = [&](int64_t ms) { return world.isolates[0].wall(ms); };
+  table.on_failure(kClient, table.ask(kClient, wall(0)).nonce);
+  (void)table.take(kClient, wall(1));
+  table.note_unleased(kClient);
+  const auto request = decode_lease_request(table.ask(kClient, wall(2)).message);
+  CHECK(request->unleased == 1);
+  (void)table.take(kClient, wall(3));
+  table.note_unleased(kClient);
+  const LeaseReply reply = world.authority->handle(*request, wall_time_ms(kStart + 4));
+  REQUIRE(table.on_reply(kClient, wall(4), encode(reply)).ok());
+  CHECK(decode_lease_request(table.ask(kClient, wall(5)).message)->unleased == 1);
 }
 
 TEST_CASE("a lease ends with its time, counted from when it was asked for") {
   World world(Limit{}, {Millis{15'000}, 20}, 1, 1);
   LeaseTable& table = *world.isolates[0].table;
   const auto wall = [&](int64_t ms) { return world.isolates[0].wall(ms); };
-  const auto request = decode_lease_request(table.ask(kClient, wall(0)));
+  const auto request = decode_lease_request(table.ask(kClient, wall(0)).message);
   const LeaseReply reply = world.authority->handle(*request, wall_time_ms(kStart + 2'000));
   CHECK(reply.permits == 11);
   CHECK(table.on_reply(kClient, wall(4'000), encode(reply)).ok());
   CHECK(table.take(kClient, wall(14'999)).outcome == Outcome::kGranted);
   CHECK(table.take(kClient, wall(15'000)).outcome == Outcome::kAsk);
   // The report says one used, 5 s ago at 20 s.
-  const auto report = decode_lease_request(table.ask(kClient, wall(20'000)));
+  const auto report = decode_lease_request(table.ask(kClient, wall(20'000)).message);
   CHECK(report->previous_id == reply.lease_id);
   CHECK(report->previous_used == 1);
   CHECK(report->last_use_age_ms == 5'001);
@@ -335,12 +391,12 @@ TEST_CASE("a clock that jumps back voids the leases of its isolate") {
   World world(Limit{}, {}, 1, 1);
   LeaseTable& table = *world.isolates[0].table;
   const auto wall = [&](int64_t ms) { return world.isolates[0].wall(ms); };
-  const auto request = decode_lease_request(table.ask(kClient, wall(0)));
+  const auto request = decode_lease_request(table.ask(kClient, wall(0)).message);
   const LeaseReply reply = world.authority->handle(*request, wall_time_ms(kStart));
   REQUIRE(table.on_reply(kClient, wall(0), encode(reply)).ok());
   CHECK(table.take(kClient, wall(10)).outcome == Outcome::kGranted);
   CHECK(table.take(kClient, wall(-5'000)).outcome == Outcome::kAsk);
-  CHECK(decode_lease_request(table.ask(kClient, wall(-5'000)))->previous_id == 0);
+  CHECK(decode_lease_request(table.ask(kClient, wall(-5'000)).message)->previous_id == 0);
 }
 
 TEST_CASE("the authority counts a lease in full until its last possible use is a window old") {
@@ -455,7 +511,7 @@ TEST_CASE("a flood of clients does not push out one that is being refused") {
   std::vector<uint8_t> memory(64 * 1024);
   auto table = LeaseTable::create({}, memory, {1, 2});
   const WallTime now = wall_time_ms(kStart);
-  const auto request = decode_lease_request(table->ask(kClient, now));
+  const auto request = decode_lease_request(table->ask(kClient, now).message);
   REQUIRE(
       table->on_reply(kClient, now, encode(LeaseReply{request->nonce, 0, 0, 0, 30'000, 0, 60'000}))
           .ok());

@@ -1,5 +1,7 @@
 #include "common/token/signature.h"
 
+#include "common/base/hex.h"
+
 #include <catch2/catch.hpp>
 
 #include <string>
@@ -14,14 +16,18 @@ constexpr SignedRequest kRequest{"GET", "/api/v1/user?x=1"};
 std::string sign(const SignedRequest& request, std::string_view address, int64_t now = kNow) {
   std::array<uint8_t, kMaxSignatureLen> buffer;
   ByteWriter out(buffer);
-  REQUIRE(sign_request(kKey, request, address, wall_time_ms(now), out).ok());
+  AnswerProof proof;
+  REQUIRE(sign_request(kKey, request, address, wall_time_ms(now), out, proof).ok());
   return std::string(as_text(out.written()));
 }
 
 SignatureVerdict verify(std::string_view header, const SignedRequest& request = kRequest,
                         int64_t now = kNow) {
   const SignatureCheck check = verify_signature(kKey, request, header, wall_time_ms(now), {});
-  if (check.verdict != SignatureVerdict::kValid) CHECK(check.client_address.empty());
+  if (check.verdict != SignatureVerdict::kValid) {
+    CHECK(check.client_address.empty());
+    CHECK(check.proof == AnswerProof{});
+  }
   return check.verdict;
 }
 
@@ -31,7 +37,7 @@ TEST_CASE("a signature verifies and names the client") {
   for (const char* address :
        {"192.0.2.1", "2001:db8::1", "unknown", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"}) {
     const std::string header = sign(kRequest, address);
-    CHECK(header.starts_with("v1.1800000000000."));
+    CHECK(header.starts_with("v2.1800000000000."));
     const auto check = verify_signature(kKey, kRequest, header, wall_time_ms(kNow), {});
     CHECK(check.verdict == SignatureVerdict::kValid);
     CHECK(check.client_address == address);
@@ -47,6 +53,20 @@ TEST_CASE("a signature is for one method, one target and one key") {
   const HmacKey other(as_bytes("another key"));
   CHECK(verify_signature(other, kRequest, header, wall_time_ms(kNow), {}).verdict ==
         SignatureVerdict::kForged);
+}
+
+TEST_CASE("signer and verifier share a proof that the header does not hold") {
+  std::array<uint8_t, kMaxSignatureLen> buffer;
+  ByteWriter out(buffer);
+  AnswerProof proof;
+  REQUIRE(sign_request(kKey, kRequest, "192.0.2.1", wall_time_ms(kNow), out, proof).ok());
+  const std::string header(as_text(out.written()));
+  CHECK(verify_signature(kKey, kRequest, header, wall_time_ms(kNow), {}).proof == proof);
+  CHECK(header.find(hex_encode(proof)) == std::string::npos);
+  AnswerProof other;
+  ByteWriter again(buffer);
+  REQUIRE(sign_request(kKey, kRequest, "192.0.2.1", wall_time_ms(kNow + 1), again, other).ok());
+  CHECK(other != proof);
 }
 
 TEST_CASE("changing any character of a signature is noticed") {
@@ -85,20 +105,20 @@ TEST_CASE("a signature holds from 60 s before to 10 s after the verifier's clock
 
 TEST_CASE("other spellings of a header are malformed") {
   const std::string good = sign(kRequest, "192.0.2.1");
-  const std::string mac = good.substr(good.find('.', 3) + 1, 64);
+  const std::string mac = good.substr(good.find('.', 3) + 1, 32);
   const std::string time = "1800000000000";
   std::string upper = mac;
   for (char& c : upper) c = static_cast<char>(std::toupper(c));
   for (const std::string& text :
-       {"v2." + time + "." + mac + ".192.0.2.1", "V1." + time + "." + mac + ".192.0.2.1",
-        "v1.0" + time + "." + mac + ".192.0.2.1", "v1.+" + time + "." + mac + ".192.0.2.1",
-        "v1.-1." + mac + ".192.0.2.1", "v1.." + mac + ".192.0.2.1",
-        "v1.1800000000000000." + mac + ".192.0.2.1", "v1." + time + "." + upper + ".192.0.2.1",
-        "v1." + time + "." + mac + ".::ffff:192.0.2.1", "v1." + time + "." + mac + ".2001:DB8::1",
-        "v1." + time + "." + mac + ".", "v1." + time + "." + mac + ".192.0.2.1 ", " " + good,
-        good + "," + good, "v1." + time + "." + mac + ".Unknown"}) {
+       {"v3." + time + "." + mac + ".192.0.2.1", "V2." + time + "." + mac + ".192.0.2.1",
+        "v2.0" + time + "." + mac + ".192.0.2.1", "v2.+" + time + "." + mac + ".192.0.2.1",
+        "v2.-1." + mac + ".192.0.2.1", "v2.." + mac + ".192.0.2.1",
+        "v2.1800000000000000." + mac + ".192.0.2.1", "v2." + time + "." + upper + ".192.0.2.1",
+        "v2." + time + "." + mac + ".::ffff:192.0.2.1", "v2." + time + "." + mac + ".2001:DB8::1",
+        "v2." + time + "." + mac + ".", "v2." + time + "." + mac + ".192.0.2.1 ", " " + good,
+        good + "," + good, "v2." + time + "." + mac + ".Unknown"}) {
     CAPTURE(text);
-    if (text == "v1." + time + "." + upper + ".192.0.2.1" && upper == mac) continue;
+    if (text == "v2." + time + "." + upper + ".192.0.2.1" && upper == mac) continue;
     CHECK(verify(text) == SignatureVerdict::kMalformed);
   }
 }
@@ -106,17 +126,18 @@ TEST_CASE("other spellings of a header are malformed") {
 TEST_CASE("signing refuses an address that is not canonical and a clock before 1970") {
   std::array<uint8_t, kMaxSignatureLen> buffer;
   ByteWriter out(buffer);
+  AnswerProof proof;
   for (const char* address : {"", "::ffff:192.0.2.1", "2001:DB8::1", "192.0.2.1.x", "a.b"}) {
     CAPTURE(address);
-    CHECK_FALSE(sign_request(kKey, kRequest, address, wall_time_ms(kNow), out).ok());
+    CHECK_FALSE(sign_request(kKey, kRequest, address, wall_time_ms(kNow), out, proof).ok());
   }
-  CHECK_FALSE(sign_request(kKey, kRequest, "192.0.2.1", wall_time_ms(-1), out).ok());
+  CHECK_FALSE(sign_request(kKey, kRequest, "192.0.2.1", wall_time_ms(-1), out, proof).ok());
   CHECK_FALSE(sign_request(kKey, kRequest, "192.0.2.1",
-                           wall_time_ms(std::numeric_limits<int64_t>::max()), out)
+                           wall_time_ms(std::numeric_limits<int64_t>::max()), out, proof)
                   .ok());
   CHECK(out.written().empty());
   ByteWriter small(MutableBytes(buffer).first(50));
-  CHECK_FALSE(sign_request(kKey, kRequest, "192.0.2.1", wall_time_ms(kNow), small).ok());
+  CHECK_FALSE(sign_request(kKey, kRequest, "192.0.2.1", wall_time_ms(kNow), small, proof).ok());
   CHECK(small.written().empty());
 }
 

@@ -1,4 +1,5 @@
 // Whom the origin counts, and who needs a key.
+#include "common/base/hex.h"
 #include "common/token/edge_keys.h"
 #include "common/token/signature.h"
 #include "tests/unit/native/net/test_server.h"
@@ -23,7 +24,8 @@ std::string signed_field(std::string_view method, std::string_view target, std::
   REQUIRE(keys.ok());
   std::array<uint8_t, token::kMaxSignatureLen> buffer{};
   ByteWriter out(buffer);
-  REQUIRE(token::sign_request(keys->signature, {method, target}, client, at, out).ok());
+  token::AnswerProof proof;
+  REQUIRE(token::sign_request(keys->signature, {method, target}, client, at, out, proof).ok());
   return "X-Edge-Signature: " + std::string(as_text(out.written())) + "\r\n";
 }
 
@@ -63,6 +65,37 @@ TEST_CASE("what a client says about its address does not change whom the limiter
   CHECK(answered == 7);
   CHECK(server.metric_when("edgescale_gate_refusals_total{reason=\"too_many_requests\"}", 13) ==
         13);
+}
+
+TEST_CASE("an answer to the edge is marked as hardened, one to anybody else is not") {
+  TestServer server(strict());
+  RawClient client(server.port());
+  const std::string field = signed_field("GET", "/hello", "192.0.2.7", now());
+  const RawResponse marked = client.get("/hello", field);
+  CHECK(marked.status == 200);
+  // Eight digits of revision, a dot, and the half of the MAC that the request did not hold.
+  const auto keys = token::derive_edge_keys(kEdgeSecret);
+  const std::string signature = field.substr(18, field.size() - 20);
+  const auto check =
+      token::verify_signature(keys->signature, {"GET", "/hello"}, signature, now(), {});
+  const auto mark = marked.field("x-edge-hardened");
+  REQUIRE(mark.size() == 41);
+  CHECK(mark.substr(9) == hex_encode(check.proof));
+  CHECK_FALSE(marked.field("content-security-policy").empty());
+  CHECK(client.get("/hello").field("x-edge-hardened").empty());
+  const std::string forged = signed_field("GET", "/other", "192.0.2.7", now());
+  CHECK(client.get("/hello", forged).field("x-edge-hardened").empty());
+}
+
+TEST_CASE("a 429 for failed authentications names their limit, not that of requests") {
+  TestServer::Options options = strict();
+  options.gatekeeper.auth_failures = {3, Millis{60'000}, 0};
+  TestServer server(std::move(options));
+  RawClient client(server.port());
+  RawResponse last;
+  for (int i = 0; i < 4; ++i) last = client.get("/api/v1/thing", "Authorization: Bearer wrong\r\n");
+  CHECK(last.status == 429);
+  CHECK(last.field("ratelimit-policy") == "\"default\";q=3;w=60");
 }
 
 TEST_CASE("a trusted proxy's word counts: the rightmost address that is no proxy") {
