@@ -127,6 +127,20 @@ class Machine::Handler final : public h2::ServerHandler {
     if (it->second.session) it->second.session->close(clock_());
     open_.erase(it);
   }
+  // Clients hold their streams for ever: without this a stop would last until its grace is over,
+  // and nobody could come back meanwhile.
+  void on_shutdown() override {
+    h2::ServerSession* session = http();
+    if (session == nullptr) return;
+    for (auto& [id, stream] : open_) {
+      if (stream.session && !stream.waiting) {
+        session->finish(id);
+      } else if (stream.session || stream.ticket) {
+        session->reset(id, h2::ErrorCode::kCancel);
+      }
+      if (stream.session) std::exchange(stream.session, nullptr)->close(clock_());
+    }
+  }
 
   // On the strand.
   void keep_alive() {

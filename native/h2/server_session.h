@@ -52,6 +52,8 @@ class ServerHandler {
   // limit is answered with 413 and ends here, or is reset with kEnhanceYourCalm when the response
   // had begun.
   virtual void on_closed(StreamId id, ErrorCode code) = 0;
+  // From the owner of the session when it calls shutdown(): end what would wait for long.
+  virtual void on_shutdown() {}
 };
 
 class ServerSession {

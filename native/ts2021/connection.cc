@@ -105,6 +105,12 @@ void Connection::flush() {
 void Connection::shutdown() {
   if (ended_) return;
   http_->shutdown();
+  if (!in_event_) {
+    in_event_ = true;
+    handler_->on_shutdown();
+    in_event_ = false;
+    if (closing_) return end();
+  }
   flush();
 }
 

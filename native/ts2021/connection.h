@@ -75,7 +75,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   // Runs `task` on the strand, unless the connection has ended; from any thread.
   void post(std::function<void()> task);
-  // Lets the open streams end, takes no new ones.
+  // Takes no new streams, lets the open ones end, and asks the handler to end those that wait.
   void shutdown();
   // Ends the connection now.
   void close();

@@ -283,4 +283,31 @@ TEST_CASE("the time from a change to a viewer's connection is measured") {
   CHECK(site.fan_out[0] == 7);
 }
 
+TEST_CASE("a stop of the server ends what waits, so that clients can come back at once") {
+  Site site;
+  SECTION("a map stream ends in order") {
+    site.post("/machine/register", Site::register_request(site.key()));
+    const auto id = site.client.request("/machine/map", Site::map_request(true).dump());
+    site.settle();
+    REQUIRE_FALSE(site.client.closed.contains(id));
+    site.client.wire->on_stop();
+    site.settle();
+    REQUIRE(site.client.closed.contains(id));
+    CHECK(site.client.closed[id] == h2::ErrorCode::kNoError);
+  }
+  SECTION("a registration that waits is cancelled") {
+    json request = Site::register_request("");
+    request["Followup"] = site.post("/machine/register", request).at("AuthURL");
+    const auto id = site.client.request("/machine/register", request.dump());
+    site.settle();
+    REQUIRE_FALSE(site.client.closed.contains(id));
+    site.client.wire->on_stop();
+    site.settle();
+    REQUIRE(site.client.closed.contains(id));
+    CHECK(site.client.closed[id] == h2::ErrorCode::kCancel);
+  }
+  CHECK(site.client.goaway == h2::ErrorCode::kNoError);
+  CHECK(site.client.connection.expired());
+}
+
 }  // namespace es::api
