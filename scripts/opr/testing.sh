@@ -62,6 +62,11 @@ test_node() {
   # The edge's tests bring origins of their own.
   [ "$name" = edge ] || build_origin
   build_edge
+  if printf '%s\n' "${files[@]}" | grep -q '/clients/\|/protocol_test'; then
+    build_preset dev "the protocol server" protocol_server
+    # Without them their tests are skipped, which must not look like success.
+    build_clients || tally_args+=(--lost "Tailscale's clients (they do not build)")
+  fi
   say "..    $name tests"
   local cases=$results/$name-$RANDOM.cases
   # One file after the other: they start servers, and some measure time.
@@ -77,10 +82,10 @@ test_node() {
   fi
 }
 
-# test_named NAME: the node:test files whose name holds it, else the ctest programs.
+# test_named NAME: the node:test files whose path holds it, else the ctest programs.
 test_named() {
   local files
-  mapfile -t files < <(find tests/edge tests/e2e \( -name "*$1*_test.mjs" -o -name "*$1*.test.mjs" \) |
+  mapfile -t files < <(find tests/edge tests/e2e \( -path "*$1*_test.mjs" -o -path "*$1*.test.mjs" \) |
     sort)
   if [ ${#files[@]} -gt 0 ]; then test_node "$1" tests "${files[@]}"; else test_unit "$1"; fi
 }
