@@ -95,8 +95,13 @@ function workerConfig(name, spec, dir) {
 
 /**
  * @param {Record<string, WorkerSpec>} workers the first one answers on the port
- * @param {{flags?: string[], output?: "collect" | "discard"}} [options] discard for benches: nobody
- *   reads the pipe while a load generator runs
+ * @param {object} [options]
+ * @param {string[]} [options.flags]
+ * @param {"collect" | "discard"} [options.output] discard for benches: nobody reads the pipe while a
+ *   load generator runs
+ * @param {string[]} [options.authorities] PEM files of authorities that outgoing TLS trusts
+ * @param {(file: string, args: string[], options: object) => import("node:child_process").ChildProcess}
+ *   [options.spawn] starts it somewhere else, such as in another network namespace
  */
 export async function startWorkerd(workers, options = {}) {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "es-workerd-"));
@@ -104,19 +109,23 @@ export async function startWorkerd(workers, options = {}) {
   fs.writeFileSync(path.join(dir, "silent.js"), SILENT_ANALYTICS);
   const [entry] = Object.keys(workers);
   const services = Object.entries(workers).map(([name, spec]) => workerConfig(name, spec, dir));
+  const trusted = (options.authorities ?? []).map(
+    (file) => `embed ${quoted(path.relative(dir, path.resolve(file)))}`);
+  const tls = trusted.length
+    ? `, tlsOptions = (trustBrowserCas = true, trustedCertificates = [${trusted.join(", ")}])` : "";
   fs.writeFileSync(
     path.join(dir, "config.capnp"),
     `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     ${services.join(",\n    ")},
-    (name = "internet", network = (allow = ["public", "private", "local"]))],
+    (name = "internet", network = (allow = ["public", "private", "local"]${tls}))],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = ${quoted(entry)})],
   extensions = [(modules = [
     (name = "test:printing", internal = true, esModule = embed "printing.js"),
     (name = "test:silent", internal = true, esModule = embed "silent.js")])]);
 `);
-  const child = spawn(
+  const child = (options.spawn ?? spawn)(
     workerdBinary(),
     ["serve", "--experimental", "--control-fd=3", ...(options.flags ?? []), path.join(dir, "config.capnp")],
     { stdio: options.output === "discard" ? ["ignore", "ignore", "ignore", "pipe"]
