@@ -97,6 +97,7 @@ void Tailnet::erase(uint64_t id, Calls& calls) {
   if (siblings.empty()) by_machine_.erase(node.machine_key);
   if (entry.session != nullptr) {
     entry.session->ended_ = true;
+    entry.session->farewell_ = farewell_json(entry);
     calls.push_back(entry.session->wake_);
     --stats_.sessions;
   }

@@ -242,6 +242,8 @@ class Tailnet {
   std::shared_ptr<const MapPiece> render_peer(const Entry& entry, tailcfg::Node wire) const;
   tailcfg::Node wire_node(const Node& node) const;
   std::string self_json(const Entry& entry) const;
+  // Tells the client of a deleted node to log in: left alone it would ask for its map for ever.
+  std::string farewell_json(const Entry& entry) const;
   std::string profile_json(uint64_t user) const;
   std::string take(MapSession& session, WallTime now);
   void write_full(MapSession& session, WallTime now, MapPayload& out);
@@ -317,6 +319,7 @@ class MapSession {
   std::vector<std::string> pings_;               // PingRequests, one a message
   bool woken_ = true;
   bool ended_ = false;
+  std::string farewell_;  // still said after the end, to the client of a deleted node
 };
 
 }  // namespace es::control

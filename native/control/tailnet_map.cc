@@ -237,6 +237,14 @@ std::string Tailnet::self_json(const Entry& entry) const {
   return out;
 }
 
+std::string Tailnet::farewell_json(const Entry& entry) const {
+  Node node = *entry.node;
+  node.row.expiry = WallTime{Millis{1000}};  // long ago by every clock
+  Entry expired = entry;
+  expired.node = std::make_shared<const Node>(std::move(node));
+  return "{\"Node\":" + self_json(expired) + "}";
+}
+
 tailcfg::Profile Tailnet::profile_of(const Node& node) const {
   if (node.tagged()) return {kTaggedDevicesId, "tagged-devices", "Tagged Devices", ""};
   tailcfg::Profile profile;
@@ -465,7 +473,12 @@ std::optional<std::string> MapSession::take(WallTime now) {
 
 std::optional<std::string> MapSession::next(WallTime now, Tailnet::Calls& calls) {
   const std::lock_guard lock(tailnet_.mutex_);
-  if (ended_) return std::nullopt;
+  if (ended_) {
+    if (farewell_.empty()) return std::nullopt;
+    MapPayload last(compression_);
+    last.text(std::exchange(farewell_, {}));
+    return last.finish();
+  }
   woken_ = true;  // nobody needs to say so meanwhile
   tailnet_.refresh(*this, calls);
   woken_ = false;

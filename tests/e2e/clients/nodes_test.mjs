@@ -82,14 +82,15 @@ describe("what an operator does to nodes", { skip }, () => {
     await until("it is reached again", async () => (await a.connect(await c.ip())) === "");
   });
 
-  test("a deleted node is gone at its peers at once, and comes back as another", async () => {
+  test("a deleted node is gone at its peers at once, must log in, and comes back as another", async () => {
     const client = net.clients.find(({ name }) => name === "delta");
     const before = await id(client);
     await nodes("delete", "--identifier", before, "--force");
     await a.misses("delta");
     await b.misses("delta");
     assert.equal(await net.node("delta"), undefined);
-    await client.up(await net.origin.key("ann"), "--force-reauth");
+    await until("it must log in", async () => (await client.status()).BackendState === "NeedsLogin");
+    await client.up(await net.origin.key("ann"));
     await a.sees("delta", (seen) => seen.Online);
     assert.notEqual((await net.node("delta")).id, before);
     await client.stop();

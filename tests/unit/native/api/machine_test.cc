@@ -136,9 +136,11 @@ TEST_CASE("a client registers with a key and gets its map and keep-alives") {
   CHECK(site.frames(stream)[1].at("KeepAlive") == true);
   CHECK(site.keep_alives == 1);
 
+  // The client of a deleted node is told that its key is void, then its stream ends.
   must(wait<void>([&](auto answer) { site.tailnet->remove(1, answer); }));
   site.settle();
   CHECK(site.client.closed.contains(stream));
+  CHECK(site.frames(stream).back().at("Node").at("KeyExpiry") == "1970-01-01T00:00:01Z");
 }
 
 TEST_CASE("a refusal reaches the person at the client") {
