@@ -76,6 +76,7 @@ struct ControlPlane::State {
   std::unique_ptr<api::Machine> machine;
   std::unique_ptr<derp::Hub> hub;  // null: no embedded relay
   bool verify_clients = true;
+  uint32_t region_id = 0;
   std::optional<ts2021::HalfOpen> half_open;
 
   boost::asio::io_context io{1};
@@ -180,6 +181,7 @@ Result<void, std::string> ControlPlane::State::open_relay(const Config& config) 
   hub_config.server.max_handshaking = config.limits.half_open.total;
   hub_config.server.max_handshaking_per_source = config.limits.half_open.per_address;
   verify_clients = server.verify_clients;
+  region_id = server.region_id;
   derp::HubEnvironment environment;
   environment.clock = [] { return Millis(monotonic_us() / 1000); };
   environment.random = fill_random;
@@ -335,6 +337,12 @@ control::Tailnet& ControlPlane::tailnet() { return *state_->tailnet; }
 
 Result<void, std::string> ControlPlane::reload(const Config& config) {
   return state_->sources->reload(state_->as_bound(config));
+}
+
+std::string ControlPlane::derp_debug_json() const {
+  const State& s = *state_;
+  return "{\"embedded\":" + (s.hub ? std::to_string(s.region_id) : std::string("null")) +
+         ",\"map\":" + s.sources->derp_map_json() + "}";
 }
 
 void ControlPlane::add_metrics() {

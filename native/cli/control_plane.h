@@ -33,6 +33,9 @@ class ControlPlane {
   void stop();
 
   control::Tailnet& tailnet();
+  // What clients are told of relays, for /debug/derp: {"embedded":<region or
+  // null>,"map":<DERPMap>}.
+  std::string derp_debug_json() const;
   // What the tailnet, the relay and STUN count.
   void add_metrics();
   // Takes over DNS, the maps of relays and the files behind them. On an error nothing changes.

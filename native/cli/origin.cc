@@ -188,6 +188,9 @@ void Origin::State::add_routes() {
   v1 = std::make_unique<api::V1>(*directory, control->tailnet());
   v1->add_routes(router);
   control->add_routes(router);
+  metrics_router.add("GET", "/debug/derp", [this](const net::Request&, const net::Reply& reply) {
+    reply(net::json_response(200, control->derp_debug_json()));
+  });
   metrics_router.add("GET", "/metrics", [this](const net::Request&, const net::Reply& reply) {
     reply({200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}}, metrics.render()});
   });

@@ -150,18 +150,12 @@ cmd_ws_test() {
   HEADSCALE_API_KEY=$target_key "$node" scripts/ws_test.mjs "$target"
 }
 
+# The embedded relay, by speaking DERP and STUN with it; what it counted comes from the metrics port.
 cmd_derp_status() {
   load_ports
-  ask "$origin_url/derp/probe"
-  case $answer_code in
-    200) check_ok derp "$origin_url/derp/probe, $answer_ms ms" ;;
-    000) die "nobody answers at $origin_url." "./opr start" ;;
-    *)
-      check_fail derp "$origin_url/derp/probe $(answer_words)"
-      say "      Is it on? Set derp.server.enabled in the origin's config.yaml, then ./opr stop and start."
-      return 1
-      ;;
-  esac
+  [ "$(http_code "$origin_url/health")" = 200 ] || die "nobody answers at $origin_url." "./opr start"
+  "$node" scripts/derp_status.mjs "$origin_url" \
+    "$metrics_url"
 }
 
 # What the origin thought of the signature of a request that came through the Worker.

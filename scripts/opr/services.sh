@@ -71,6 +71,15 @@ database:
   type: sqlite
   sqlite:
     path: edgescale.db
+derp:
+  server:
+    enabled: true
+    private_key_path: derp_server_private.key
+    ipv4: 127.0.0.1
+    # Any free port; clients are told which.
+    stun_listen_addr: 127.0.0.1:0
+  # No relays but this one.
+  urls: []
 log:
   level: info
   format: text
