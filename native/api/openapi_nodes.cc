@@ -66,6 +66,27 @@ constexpr std::string_view kPaths = R"json(  "/api/v1/node": {
       "200": {"$ref": "#/components/responses/Node"},
       "default": {"$ref": "#/components/responses/Error"}}}
   },
+  "/api/v1/node/backfillips": {
+    "post": {"operationId": "backfillNodeIPs", "tags": ["Nodes"], "summary": "Give and take addresses until every node fits the prefixes", "parameters": [
+      {"name": "confirmed", "in": "query", "required": true, "schema": {"type": "boolean"}}],
+      "responses": {
+      "200": {"description": "What was changed", "content": {"application/json": {"schema": {"type": "object", "properties": {"changes": {"type": "array", "items": {"type": "string"}}}}}}},
+      "default": {"$ref": "#/components/responses/Error"}}}
+  },
+  "/api/v1/debug/node": {
+    "post": {"operationId": "debugCreateNode", "tags": ["Debug"], "summary": "Let a registration wait that no client asked for", "requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {
+      "user": {"type": "string"}, "key": {"type": "string", "pattern": "^hskey-authreq-[A-Za-z0-9_-]{24}$"}, "name": {"type": "string"}, "routes": {"type": "array", "items": {"type": "string"}}}}}}},
+      "responses": {
+      "200": {"$ref": "#/components/responses/Node"},
+      "default": {"$ref": "#/components/responses/Error"}}}
+  },
+  "/api/v1/debug/node/{nodeId}/map": {
+    "get": {"operationId": "debugMap", "tags": ["Debug"], "summary": "The map that the node would be sent first (tailcfg.MapResponse)", "parameters": [
+      {"name": "nodeId", "in": "path", "required": true, "schema": {"type": "string", "format": "uint64"}}],
+      "responses": {
+      "200": {"description": "The map", "content": {"application/json": {"schema": {"type": "object", "properties": {"map": {"type": "object"}}}}}},
+      "default": {"$ref": "#/components/responses/Error"}}}
+  },
   "/api/v1/auth/register": {
     "post": {"operationId": "authRegister", "tags": ["Auth"], "summary": "Let in the node whose registration waits under this id", "requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {
       "user": {"type": "string", "description": "Name or id of the owner"}, "authId": {"type": "string", "pattern": "^hskey-authreq-[A-Za-z0-9_-]{24}$"}}}}}},

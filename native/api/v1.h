@@ -76,11 +76,14 @@ class V1 {
   void rename_node(const net::Request& request, const net::Reply& reply);
   void set_tags(const net::Request& request, const net::Reply& reply);
   void approve_routes(const net::Request& request, const net::Reply& reply);
+  void backfill_addresses(const net::Request& request, const net::Reply& reply);
+  void debug_map(const net::Request& request, const net::Reply& reply);
   // v1_auth.cc
   void register_node(const net::Request& request, const net::Reply& reply);
   void auth_register(const net::Request& request, const net::Reply& reply);
   void auth_approve(const net::Request& request, const net::Reply& reply);
   void auth_reject(const net::Request& request, const net::Reply& reply);
+  void debug_create_node(const net::Request& request, const net::Reply& reply);
 
   std::shared_ptr<const control::User> user_called(std::string_view name_or_id) const;
   control::Answer<control::NodePtr> reply_node(const net::Request& request,

@@ -1,6 +1,9 @@
 // /api/v1/auth and /api/v1/node/register: registrations that wait for an operator.
+#include "common/base/ip_prefix.h"
+#include "common/base/rfc3339.h"
 #include "native/api/answers.h"
 #include "native/api/body.h"
+#include "native/api/render.h"
 #include "native/api/v1.h"
 
 namespace es::api {
@@ -80,6 +83,40 @@ void V1::auth_reject(const Request& request, const Reply& reply) {
   if (body->error()) return reply(error(*body->error()));
   if (!id) return reply(error(400, kBadAuthId));
   tailnet_.reject(*id, reply_empty(reply));
+}
+
+// A registration that no client asked for; the answer shows the node that it would be.
+void V1::debug_create_node(const Request& request, const Reply& reply) {
+  auto body = Body::parse(request.body);
+  if (!body.ok()) return reply(error(body.error()));
+  const std::string user = body->text("user");
+  const auto id = control::parse_auth_id(body->text("key"));
+  const std::string name = body->text("name");
+  const std::vector<std::string> routes = body->texts("routes");
+  if (body->error()) return reply(error(*body->error()));
+  const auto owner = user_called(user);
+  if (owner == nullptr) return reply(error(404, "user not found"));
+  if (!id) return reply(error(400, kBadAuthId));
+  for (const std::string& route : routes) {
+    if (const auto prefix = parse_ip_prefix(route); !prefix.ok()) {
+      return reply(error(400, "routes: " + std::string(prefix.error().what)));
+    }
+  }
+  const auto added = tailnet_.add_registration(*id, name, routes, request.received);
+  if (!added.ok()) return reply(error(added.error()));
+  control::Node node;
+  node.row.machine_key = added->machine_key.text();
+  node.row.node_key = added->node_key.text();
+  node.row.hostname = name;
+  node.row.given_name = control::label_of(name);
+  node.row.user_id = owner->id;
+  node.row.expiry = kZeroTime;  // so does Headscale
+  node.row.last_seen = kZeroTime;
+  node.row.created_at = request.received;
+  node.hostinfo.routable_ips = routes;
+  std::string out = "{\"node\":";
+  append_node(out, node, {owner, {}}, TaggedOwner::kNone, request.received);
+  reply(ok(out + "}"));
 }
 
 }  // namespace es::api

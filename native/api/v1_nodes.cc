@@ -129,4 +129,25 @@ void V1::approve_routes(const Request& request, const Reply& reply) {
   tailnet_.approve_routes(*id, std::move(routes), reply_node(request, reply));
 }
 
+void V1::backfill_addresses(const Request& request, const Reply& reply) {
+  auto body = Body::parse(request.body);
+  if (!body.ok()) return reply(error(body.error()));
+  const bool confirmed = body->flag("confirmed") || request.query_value("confirmed") == "true";
+  if (body->error()) return reply(error(*body->error()));
+  if (!confirmed) return reply(error(400, "not confirmed, aborting"));
+  tailnet_.backfill_addresses(reply_with<std::vector<std::string>>(
+      reply, [](std::string& out, const std::vector<std::string>& changes) {
+        out = render_list("changes", changes, append_json_string);
+      }));
+}
+
+// Not Headscale's: what the node would be sent as its first message.
+void V1::debug_map(const Request& request, const Reply& reply) {
+  const auto id = node_id_or_reply(request, reply);
+  if (!id) return;
+  const auto map = tailnet_.full_map(*id, request.received);
+  if (!map) return reply(error(404, "node not found"));
+  reply(ok("{\"map\":" + *map + "}"));
+}
+
 }  // namespace es::api

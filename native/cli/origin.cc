@@ -2,6 +2,7 @@
 
 #include "common/token/edge_keys.h"
 #include "native/api/public_routes.h"
+#include "native/api/register_pages.h"
 #include "native/api/v1.h"
 #include "native/cli/control_plane.h"
 #include "native/cli/system.h"
@@ -88,6 +89,7 @@ struct Origin::State {
   Result<void, std::string> open_gate();
   Result<void, std::string> open_server();
   void add_routes();
+  Result<void, std::string> add_pages();
   void add_metrics();
 
   Config config;
@@ -196,6 +198,15 @@ void Origin::State::add_routes() {
   });
 }
 
+Result<void, std::string> Origin::State::add_pages() {
+  api::RegisterOptions options;
+  options.random = fill_random;
+  options.failures = limit_of(config.limits.auth_failures);
+  const Status added = api::add_register_pages(router, *directory, control->tailnet(), options);
+  if (!added.ok()) return "limits.auth_failures: " + std::string(added.error().what);
+  return {};
+}
+
 void Origin::State::add_metrics() {
   using Kind = telemetry::Metrics::Kind;
   telemetry::add_process_stats(metrics);
@@ -272,6 +283,7 @@ Result<std::unique_ptr<Origin>, std::string> Origin::open(const Config& config,
          ControlPlane::open(config, *state->noise_key, *state->directory, log, state->metrics));
   ES_CHECK(state->open_gate());
   state->add_routes();
+  ES_CHECK(state->add_pages());
   state->add_metrics();
   ES_CHECK(state->open_server());
   return std::unique_ptr<Origin>(new Origin(std::move(state)));

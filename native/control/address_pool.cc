@@ -86,17 +86,33 @@ std::optional<IpAddress> AddressPool::take(Range& range) {
 Result<NodeAddresses> AddressPool::allocate() {
   NodeAddresses out;
   if (v4_) {
-    out.v4 = take(*v4_);
-    if (!out.v4) return retry_later("all IPv4 addresses of the tailnet are taken");
+    ES_TRY(out.v4, allocate(IpAddress::Family::kIpv4));
   }
   if (v6_) {
-    out.v6 = take(*v6_);
-    if (!out.v6) {
+    auto v6 = allocate(IpAddress::Family::kIpv6);
+    if (!v6.ok()) {
       release(out);
-      return retry_later("all IPv6 addresses of the tailnet are taken");
+      return v6.error();
     }
+    out.v6 = *v6;
   }
   return out;
+}
+
+Result<IpAddress> AddressPool::allocate(IpAddress::Family family) {
+  const bool v4 = family == IpAddress::Family::kIpv4;
+  const auto address = take(v4 ? *v4_ : *v6_);
+  if (address) return *address;
+  return v4 ? retry_later("all IPv4 addresses of the tailnet are taken")
+            : retry_later("all IPv6 addresses of the tailnet are taken");
+}
+
+bool AddressPool::serves(IpAddress::Family family) const {
+  return family == IpAddress::Family::kIpv4 ? v4_.has_value() : v6_.has_value();
+}
+
+bool AddressPool::covers(const IpAddress& address) const {
+  return (v4_ && v4_->prefix.contains(address)) || (v6_ && v6_->prefix.contains(address));
 }
 
 void AddressPool::reserve(const NodeAddresses& addresses) {

@@ -40,6 +40,10 @@ class AddressPool {
 
   // Both addresses, or the error that a prefix is full.
   Result<NodeAddresses> allocate();
+  // One of them; its prefix must be there.
+  Result<IpAddress> allocate(IpAddress::Family family);
+  bool serves(IpAddress::Family family) const;  // is there a prefix of it?
+  bool covers(const IpAddress& address) const;  // is the address in one of the prefixes?
   // Marks addresses as taken (those of stored nodes).
   void reserve(const NodeAddresses& addresses);
   void release(const NodeAddresses& addresses);

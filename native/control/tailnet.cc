@@ -268,6 +268,16 @@ void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
            [&](Node& node) { node.row.approved_routes = routes->approved_routes; });
     mark_self(*entry, calls);
     choose_primaries(calls);
+  } else if (const auto* addresses = std::get_if<store::SetNodeAddresses>(&stored)) {
+    Entry* entry = find(addresses->id);
+    if (entry == nullptr) return;
+    pool_.release(addresses_of(entry->node->row));
+    change(*entry, kWhole, calls, [&](Node& node) {
+      node.row.ipv4 = addresses->ipv4;
+      node.row.ipv6 = addresses->ipv6;
+    });
+    pool_.reserve(addresses_of(entry->node->row));
+    mark_self(*entry, calls);
   } else if (const auto* gone = std::get_if<store::DeleteNode>(&stored)) {
     erase(gone->id, calls);
   } else if (std::holds_alternative<store::InsertUser>(stored) ||

@@ -136,6 +136,16 @@ class Tailnet {
   void set_expiry(uint64_t id, std::optional<WallTime> expiry, Answer<NodePtr> answer);
   void approve_routes(uint64_t id, std::vector<std::string> routes, Answer<NodePtr> answer);
   void remove(uint64_t id, Answer<void> answer);
+  // Gives and takes addresses until every node fits the prefixes; says what it changed.
+  void backfill_addresses(Answer<std::vector<std::string>> answer);
+
+  // For debugging: the whole map (JSON) that the node would get now; nullopt: there is no such
+  // node. And a registration under a chosen id that no client asked for.
+  std::optional<std::string> full_map(uint64_t id, WallTime now);
+  Result<PendingRegistration, Refusal> add_registration(std::string_view auth_id,
+                                                        std::string_view hostname,
+                                                        const std::vector<std::string>& routes,
+                                                        WallTime now);
 
   // The policy (tailnet_policy.cc). Without one everybody may talk to everybody and sees everybody.
   // Reads a document, compiles it for the nodes as they are and runs its tests: null, and every
@@ -234,6 +244,8 @@ class Tailnet {
   void finish_waiters(const std::string& auth_id, const tailcfg::RegisterResponse& response,
                       Calls& calls);
   void make_room_for(const tailcfg::MachineKey& machine, Calls& calls);
+  Result<std::optional<std::string>> fit_address(IpAddress::Family family, std::string& address,
+                                                 NodeAddresses& taken);
   std::string new_auth_id();
   void write_node(uint64_t id, store::Change change, Answer<NodePtr> answer);
 

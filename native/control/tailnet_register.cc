@@ -267,17 +267,11 @@ void Tailnet::admit(const tailcfg::MachineKey& machine, const tailcfg::RegisterR
     });
     return;
   }
-  const auto text = [](const std::optional<IpAddress>& address) {
-    std::array<uint8_t, kMaxIpAddressText> buf{};
-    ByteWriter out(buf);
-    if (address) write_ip_address(*address, out);
-    return std::string(as_text(out.written()));
-  };
   store::Node row;
   row.machine_key = machine.text();
   row.node_key = request.node_key.text();
-  row.ipv4 = text(addresses->v4);
-  row.ipv6 = text(addresses->v6);
+  row.ipv4 = addresses->v4 ? address_text(*addresses->v4) : "";
+  row.ipv6 = addresses->v6 ? address_text(*addresses->v6) : "";
   row.hostname = request.hostinfo.hostname;
   row.given_name = names_.claim(label_of(row.hostname));
   row.user_id = grant.user_id;

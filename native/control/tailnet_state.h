@@ -3,6 +3,7 @@
 
 #include "native/control/tailnet.h"
 
+#include <array>
 #include <functional>
 #include <map>
 #include <utility>
@@ -83,6 +84,13 @@ void Tailnet::for_viewers(const Entry& entry, F&& f) {
 
 inline void run(const std::vector<std::function<void()>>& calls) {
   for (const auto& call : calls) call();
+}
+
+inline std::string address_text(const IpAddress& address) {
+  std::array<uint8_t, kMaxIpAddressText> text{};
+  ByteWriter out(text);
+  write_ip_address(address, out);
+  return std::string(as_text(out.written()));
 }
 
 template <class F>

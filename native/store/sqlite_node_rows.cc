@@ -65,6 +65,7 @@ Result<SqliteNodeRows, StoreError> SqliteNodeRows::prepare(sqlite3* db) {
       {&rows.set_tags_, "UPDATE nodes SET tags = ?, user_id = NULL WHERE id = ?"},
       {&rows.set_expiry_, "UPDATE nodes SET expiry = ? WHERE id = ?"},
       {&rows.set_routes_, "UPDATE nodes SET approved_routes = ? WHERE id = ?"},
+      {&rows.set_addresses_, "UPDATE nodes SET ipv4 = ?, ipv6 = ? WHERE id = ?"},
       {&rows.delete_, "DELETE FROM nodes WHERE id = ?"},
       {&rows.touch_, "UPDATE nodes SET last_seen = ? WHERE id = ?"},
       {&rows.select_,
@@ -177,6 +178,13 @@ DbStatus SqliteNodeRows::apply(SetNodeRoutes& c) {
   set_routes_.bind_text(1, routes);
   set_routes_.bind_id(2, c.id);
   return change(set_routes_);
+}
+
+DbStatus SqliteNodeRows::apply(SetNodeAddresses& c) {
+  bind_address(set_addresses_, 1, c.ipv4);
+  bind_address(set_addresses_, 2, c.ipv6);
+  set_addresses_.bind_id(3, c.id);
+  return change(set_addresses_);
 }
 
 DbStatus SqliteNodeRows::apply(DeleteNode& c) {

@@ -21,6 +21,7 @@ class SqliteNodeRows {
   DbStatus apply(SetNodeTags& c);
   DbStatus apply(SetNodeExpiry& c);
   DbStatus apply(SetNodeRoutes& c);
+  DbStatus apply(SetNodeAddresses& c);
   DbStatus apply(DeleteNode& c);
   DbStatus apply(TouchNodes& c);
 
@@ -36,6 +37,7 @@ class SqliteNodeRows {
   Statement set_tags_;
   Statement set_expiry_;
   Statement set_routes_;
+  Statement set_addresses_;
   Statement delete_;
   Statement touch_;
   Statement select_;

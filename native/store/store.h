@@ -124,6 +124,11 @@ struct SetNodeRoutes {
   uint64_t id = 0;
   std::vector<std::string> approved_routes;
 };
+struct SetNodeAddresses {
+  uint64_t id = 0;
+  std::string ipv4;
+  std::string ipv6;
+};
 struct DeleteNode {
   uint64_t id = 0;
 };
@@ -136,7 +141,7 @@ using Change =
     std::variant<InsertUser, RenameUser, DeleteUser, InsertPreAuthKey, ExpirePreAuthKey,
                  DeletePreAuthKey, UsePreAuthKey, InsertApiKey, ExpireApiKey, DeleteApiKey,
                  TouchApiKeys, InsertNode, SetNodeIdentity, SetNodeInfo, RenameNode, SetNodeTags,
-                 SetNodeExpiry, SetNodeRoutes, DeleteNode, TouchNodes>;
+                 SetNodeExpiry, SetNodeRoutes, SetNodeAddresses, DeleteNode, TouchNodes>;
 
 // All of its changes are stored, or none. In a commit the ids are filled in.
 struct Transaction {

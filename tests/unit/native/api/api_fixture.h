@@ -56,16 +56,23 @@ class ApiUnderTest {
       request.query = target.substr(at + 1);
     }
     request.body = std::move(body);
-    request.received = control::kNow;
+    request.received = now;
+    request.client_address = client;
+    request.fields = fields;
     net::Match match = router_.match(method, request.path);
     if (match.route == nullptr) return reply(net::error_response(match.status, "no such route"));
     request.path_args = std::move(match.path_args);
     match.route->handler(request, std::move(reply));
   }
 
+  // Of the requests to come.
+  WallTime now = control::kNow;
+  std::string client = "192.0.2.1";
+  std::vector<net::Field> fields;
+
   control::Directory& directory() { return *directory_; }
   control::Tailnet& tailnet() { return *tailnet_; }
-  const net::Router& router() const { return router_; }
+  net::Router& router() { return router_; }
 
  private:
   store::TempDir dir_;

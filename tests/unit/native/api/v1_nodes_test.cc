@@ -330,6 +330,69 @@ TEST_CASE("parity: bad ids are 400, unknown ones and unknown users 404") {
   CHECK(site.node("1")["name"] == "Host-1");
 }
 
+TEST_CASE("addresses are brought into line with the prefixes") {
+  Site site;
+  CHECK(site.refused("POST", "/api/v1/node/backfillips").first == 400);
+  CHECK(site.call("POST", "/api/v1/node/backfillips?confirmed=true").body == R"({"changes":[]})");
+  site.join(1);
+  site.join(2);
+  CHECK(site.call("POST", "/api/v1/node/backfillips?confirmed=true").body == R"({"changes":[]})");
+  // As after a change of prefixes: one address is missing, one is from elsewhere.
+  std::promise<bool> stored;
+  site.directory().submit({{store::SetNodeAddresses{1, "", "fd7a:115c:a1e0::1"},
+                            store::SetNodeAddresses{2, "100.64.0.2", "fd00::2"}}},
+                          [&](auto done) { stored.set_value(done.ok()); });
+  REQUIRE(stored.get_future().get());
+  CHECK(site.node("1")["ipAddresses"] == json::array({"fd7a:115c:a1e0::1"}));
+  const json changes =
+      site.call("POST", "/api/v1/node/backfillips", R"({"confirmed":true})").json()["changes"];
+  CHECK(changes == json::array({R"(assigned IPv4 "100.64.0.3" to Node(1) "host-1")",
+                                R"(assigned IPv6 "fd7a:115c:a1e0::3" to Node(2) "host-2")"}));
+  CHECK(site.node("1")["ipAddresses"] == json::array({"100.64.0.3", "fd7a:115c:a1e0::1"}));
+  CHECK(site.node("2")["ipAddresses"] == json::array({"100.64.0.2", "fd7a:115c:a1e0::3"}));
+  site.join(3);
+  CHECK(site.node("3")["ipAddresses"] == json::array({"100.64.0.4", "fd7a:115c:a1e0::4"}));
+}
+
+TEST_CASE("the map of a node can be looked at without being sent") {
+  Site site;
+  site.join(1);
+  site.join(2);
+  const auto before = site.tailnet().stats();
+  const json map = site.call("GET", "/api/v1/debug/node/1/map").json()["map"];
+  CHECK(map["Node"]["ID"] == 1);
+  CHECK(map["Peers"].size() == 1);
+  CHECK(map["Peers"][0]["Name"] == "host-2.example.ts.");
+  CHECK(site.tailnet().stats().full_maps == before.full_maps);
+  CHECK(site.tailnet().stats().sessions == 0);
+  CHECK(site.refused("GET", "/api/v1/debug/node/9/map").first == 404);
+  CHECK(site.refused("GET", "/api/v1/debug/node/x/map").first == 400);
+}
+
+TEST_CASE("parity: a registration that nobody asked for can be made and approved") {
+  Site site;
+  const auto ask = [&](const char* user, const char* key) {
+    return json{{"user", user}, {"key", key}, {"name", "dbgnode"}, {"routes", {"10.0.0.0/24"}}}
+        .dump();
+  };
+  CHECK(site.refused("POST", "/api/v1/debug/node", ask("nope", kUnknownId)).first == 404);
+  CHECK(site.refused("POST", "/api/v1/debug/node", ask("alice", "badkey")).first == 400);
+  const json node =
+      site.call("POST", "/api/v1/debug/node", ask("alice", kUnknownId)).json()["node"];
+  CHECK(node["name"] == "dbgnode");
+  CHECK(node["registerMethod"] == "REGISTER_METHOD_UNSPECIFIED");
+  CHECK(node["availableRoutes"] == json::array({"10.0.0.0/24"}));
+  CHECK(node["preAuthKey"].is_null());
+  CHECK(node["expiry"] == "0001-01-01T00:00:00Z");
+  CHECK(node["lastSeen"] == "0001-01-01T00:00:00Z");
+  CHECK(site.refused("POST", "/api/v1/debug/node", ask("alice", kUnknownId)).first == 409);
+  const json made = site.call("POST", "/api/v1/auth/register",
+                              json{{"user", "alice"}, {"authId", kUnknownId}}.dump())
+                        .json()["node"];
+  CHECK(made["machineKey"] == node["machineKey"]);
+  CHECK(made["availableRoutes"] == json::array({"10.0.0.0/24"}));
+}
+
 TEST_CASE("whoever waits is told that an operator turned the node away") {
   Site site;
   const std::string id = site.knock(1);

@@ -1,0 +1,278 @@
+#include "native/api/register_pages.h"
+
+#include "common/base/hex.h"
+#include "common/token/hmac.h"
+#include "native/api/body.h"
+#include "native/api/register_html.h"
+
+#include <array>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace es::api {
+namespace {
+
+using control::PendingRegistration;
+using net::Reply;
+using net::Request;
+using net::Response;
+
+constexpr Millis kTicketLifetime{10 * 60'000};
+constexpr size_t kMaxFormLen = 4096;
+constexpr size_t kLimiterBytes = 256 * 1024;  // some 4,000 clients
+
+constexpr std::string_view kTooMany =
+    "Too many failed attempts from your address: wait a minute and try again.";
+
+Response page(unsigned status, std::string html) {
+  // The gate adds the headers that keep it out of caches, frames and Referer.
+  return {status, {{"Content-Type", "text/html; charset=utf-8"}}, std::move(html)};
+}
+
+Response not_an_id() {
+  return page(400, message_page("This is no log-in address",
+                                "The address that 'tailscale up' printed is longer, or different: "
+                                "copy all of it."));
+}
+
+Response nothing_waits() {
+  return page(404, message_page("Nothing waits here",
+                                "This log-in has been decided, or it is too old. If your machine "
+                                "is not connected, ask for a new address:",
+                                "tailscale up"));
+}
+
+Response too_many() {
+  Response response = page(429, message_page("Please wait", kTooMany));
+  response.fields.push_back({"Retry-After", "60"});
+  return response;
+}
+
+// The first value of a field of application/x-www-form-urlencoded; empty when absent or malformed.
+std::string form_value(std::string_view form, std::string_view name) {
+  while (!form.empty()) {
+    const size_t end = form.find('&');
+    const std::string_view field = form.substr(0, end);
+    form = end == std::string_view::npos ? std::string_view{} : form.substr(end + 1);
+    const size_t equals = field.find('=');
+    if (field.substr(0, equals) != name || equals == std::string_view::npos) continue;
+    return net::percent_decode(field.substr(equals + 1), net::Plus::kIsSpace).value_or("");
+  }
+  return {};
+}
+
+// What people paste has blanks around it.
+std::string_view trimmed(std::string_view text) {
+  const size_t begin = text.find_first_not_of(" \t\r\n");
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
+}
+
+token::HmacKey random_mac_key(const RegisterOptions& options) {
+  std::array<uint8_t, 32> raw{};
+  options.random(raw);
+  const token::HmacKey key{Bytes(raw)};
+  wipe(raw);
+  return key;
+}
+
+class RegisterPages {
+ public:
+  RegisterPages(control::Directory& directory, control::Tailnet& tailnet,
+                const RegisterOptions& options)
+      : directory_(directory),
+        tailnet_(tailnet),
+        ticket_key_(random_mac_key(options)),
+        memory_(kLimiterBytes) {}
+
+  Status open(const RegisterOptions& options);
+  void show(const Request& request, const Reply& reply);
+  void act(const Request& request, const Reply& reply);
+
+ private:
+  // The registration that the path names; replies when there is none.
+  std::optional<PendingRegistration> find(const Request& request, const Reply& reply);
+  void sign_in(const PendingRegistration& waiting, const Request& request, const Reply& reply);
+  void decide(const PendingRegistration& waiting, const Request& request, const Reply& reply);
+  void approve(const PendingRegistration& waiting, const Request& request, const Reply& reply);
+  void reject(const PendingRegistration& waiting, const Reply& reply);
+
+  std::string ticket(std::string_view auth_id, WallTime now) const;
+  bool is_ticket(std::string_view text, std::string_view auth_id, WallTime now) const;
+  token::Sha256Digest ticket_mac(std::string_view auth_id, std::string_view end) const;
+  bool blocked(const Request& request);
+  void note_failure(const Request& request);
+
+  control::Directory& directory_;
+  control::Tailnet& tailnet_;
+  const token::HmacKey ticket_key_;
+  std::vector<uint8_t> memory_;
+  std::mutex mutex_;
+  std::optional<limit::Limiter> failures_;  // under the mutex
+};
+
+Status RegisterPages::open(const RegisterOptions& options) {
+  limit::SipKey seed;
+  std::array<uint8_t, sizeof(limit::SipKey)> random{};
+  options.random(random);
+  std::memcpy(&seed, random.data(), sizeof seed);
+  ES_TRY(failures_, limit::Limiter::create(options.failures, memory_, seed));
+  return {};
+}
+
+bool RegisterPages::blocked(const Request& request) {
+  const std::lock_guard lock(mutex_);
+  return !failures_->peek(limit::client_key(request.client_address), request.received).granted();
+}
+
+void RegisterPages::note_failure(const Request& request) {
+  const std::lock_guard lock(mutex_);
+  (void)failures_->admit(limit::client_key(request.client_address), request.received);
+}
+
+// "<end, Unix ms>.<mac>"
+std::string RegisterPages::ticket(std::string_view auth_id, WallTime now) const {
+  const std::string end = std::to_string(unix_ms(now + kTicketLifetime));
+  return end + "." + hex_encode(ticket_mac(auth_id, end));
+}
+
+token::Sha256Digest RegisterPages::ticket_mac(std::string_view auth_id,
+                                              std::string_view end) const {
+  token::Hmac mac(ticket_key_);
+  mac.field("register");
+  mac.field(auth_id);
+  mac.field(end);
+  return mac.finish();
+}
+
+bool RegisterPages::is_ticket(std::string_view text, std::string_view auth_id, WallTime now) const {
+  const size_t dot = text.find('.');
+  if (dot == std::string_view::npos) return false;
+  const std::string_view end = text.substr(0, dot);
+  token::Sha256Digest mac{};
+  const auto end_ms = parse_uint64(end);
+  if (!end_ms || !hex_decode(text.substr(dot + 1), mac)) return false;
+  const bool genuine = equal_constant_time(mac, ticket_mac(auth_id, end));
+  return genuine && static_cast<int64_t>(*end_ms) > unix_ms(now);
+}
+
+std::optional<PendingRegistration> RegisterPages::find(const Request& request, const Reply& reply) {
+  if (blocked(request)) {
+    reply(too_many());
+    return std::nullopt;
+  }
+  const std::string& text = request.path_args.at(0);
+  const auto id = control::parse_auth_id(text);
+  // In this form only: the page of one registration has one address.
+  if (!id || *id != text) {
+    reply(not_an_id());
+    return std::nullopt;
+  }
+  auto waiting = tailnet_.registration(*id);
+  if (!waiting || waiting->expires <= request.received) {
+    note_failure(request);
+    reply(nothing_waits());
+    return std::nullopt;
+  }
+  return waiting;
+}
+
+void RegisterPages::show(const Request& request, const Reply& reply) {
+  const auto waiting = find(request, reply);
+  if (waiting) reply(page(200, registration_page(*waiting, request.received, {})));
+}
+
+void RegisterPages::act(const Request& request, const Reply& reply) {
+  const std::string_view type = request.field("Content-Type").value_or("");
+  if (!type.starts_with("application/x-www-form-urlencoded")) {
+    return reply(page(415, message_page("This is no form", "Use the buttons of the page.")));
+  }
+  if (request.body.size() > kMaxFormLen) {
+    return reply(page(413, message_page("This is too much", "Use the buttons of the page.")));
+  }
+  const auto waiting = find(request, reply);
+  if (!waiting) return;
+  const std::string action = form_value(request.body, "action");
+  if (action == "approve" || action == "reject") return decide(*waiting, request, reply);
+  // Enter in the key's field may send no button.
+  sign_in(*waiting, request, reply);
+}
+
+void RegisterPages::sign_in(const PendingRegistration& waiting, const Request& request,
+                            const Reply& reply) {
+  std::string key = form_value(request.body, "key");
+  const auto verdict = directory_.verify_api_key(trimmed(key), request.received);
+  wipe(MutableBytes(reinterpret_cast<uint8_t*>(key.data()), key.size()));
+  if (verdict != control::ApiKeyVerdict::kValid) {
+    note_failure(request);
+    return reply(page(403, registration_page(waiting, request.received,
+                                             "This API key is wrong, expired or revoked.")));
+  }
+  const auto users = directory_.users();
+  reply(page(200, decision_page(waiting, request.received,
+                                ticket(waiting.auth_id, request.received), users.rows, {})));
+}
+
+void RegisterPages::decide(const PendingRegistration& waiting, const Request& request,
+                           const Reply& reply) {
+  const std::string shown = form_value(request.body, "ticket");
+  if (!is_ticket(shown, waiting.auth_id, request.received)) {
+    note_failure(request);
+    return reply(page(403, registration_page(waiting, request.received,
+                                             "You are no longer signed in: sign in again.")));
+  }
+  if (form_value(request.body, "action") == "approve") return approve(waiting, request, reply);
+  reject(waiting, reply);
+}
+
+void RegisterPages::approve(const PendingRegistration& waiting, const Request& request,
+                            const Reply& reply) {
+  const auto id = parse_uint64(form_value(request.body, "user"));
+  const auto owner = id ? directory_.user(*id) : nullptr;
+  if (owner == nullptr) {
+    const auto users = directory_.users();
+    return reply(page(
+        400, decision_page(waiting, request.received, ticket(waiting.auth_id, request.received),
+                           users.rows, "Choose the user who owns this machine.")));
+  }
+  tailnet_.approve(
+      waiting.auth_id, owner->id, request.received,
+      [reply](const Result<control::NodePtr, control::Refusal>& result) {
+        if (!result.ok()) {
+          const bool gone = result.error().reason == control::Reason::kNotFound;
+          return reply(page(gone ? 404 : 503, message_page("Not approved", result.error().text)));
+        }
+        reply(page(200, message_page("Approved", "The machine is in the tailnet as \"" +
+                                                     (*result)->row.given_name +
+                                                     "\". This page can be closed.")));
+      });
+}
+
+void RegisterPages::reject(const PendingRegistration& waiting, const Reply& reply) {
+  tailnet_.reject(waiting.auth_id, [reply](Result<void, control::Refusal> result) {
+    if (!result.ok()) return reply(page(409, message_page("Not rejected", result.error().text)));
+    reply(page(200, message_page("Rejected", "The machine was told that it may not join.")));
+  });
+}
+
+}  // namespace
+
+Status add_register_pages(net::Router& router, control::Directory& directory,
+                          control::Tailnet& tailnet, const RegisterOptions& options) {
+  const auto pages = std::make_shared<RegisterPages>(directory, tailnet, options);
+  ES_CHECK(pages->open(options));
+  router.add("GET", "/register/page.css", [](const Request&, const Reply& reply) {
+    reply({200, {{"Content-Type", "text/css; charset=utf-8"}}, std::string(kRegisterStyle)});
+  });
+  router.add("GET", "/register/{authId}",
+             [pages](const Request& request, const Reply& reply) { pages->show(request, reply); });
+  router.add("POST", "/register/{authId}",
+             [pages](const Request& request, const Reply& reply) { pages->act(request, reply); });
+  return {};
+}
+
+}  // namespace es::api
