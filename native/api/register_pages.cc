@@ -3,6 +3,7 @@
 #include "common/base/hex.h"
 #include "common/token/hmac.h"
 #include "native/api/body.h"
+#include "native/api/form.h"
 #include "native/api/register_html.h"
 
 #include <array>
@@ -50,19 +51,6 @@ Response too_many() {
   Response response = page(429, message_page("Please wait", kTooMany));
   response.fields.push_back({"Retry-After", "60"});
   return response;
-}
-
-// The first value of a field of application/x-www-form-urlencoded; empty when absent or malformed.
-std::string form_value(std::string_view form, std::string_view name) {
-  while (!form.empty()) {
-    const size_t end = form.find('&');
-    const std::string_view field = form.substr(0, end);
-    form = end == std::string_view::npos ? std::string_view{} : form.substr(end + 1);
-    const size_t equals = field.find('=');
-    if (field.substr(0, equals) != name || equals == std::string_view::npos) continue;
-    return net::percent_decode(field.substr(equals + 1), net::Plus::kIsSpace).value_or("");
-  }
-  return {};
 }
 
 // What people paste has blanks around it.
@@ -270,6 +258,8 @@ Status add_register_pages(net::Router& router, control::Directory& directory,
   });
   router.add("GET", "/register/{authId}",
              [pages](const Request& request, const Reply& reply) { pages->show(request, reply); });
+  // An address that was cut off, or got a tail.
+  router.add("GET", "/register/*", [](const Request&, const Reply& reply) { reply(not_an_id()); });
   router.add("POST", "/register/{authId}",
              [pages](const Request& request, const Reply& reply) { pages->act(request, reply); });
   return {};

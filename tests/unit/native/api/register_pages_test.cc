@@ -240,6 +240,8 @@ TEST_CASE("after ten failures a client waits, even with a good key, and others d
 
 TEST_CASE("bad, unknown and expired ids get a page that says what to do") {
   Pages site;
+  CHECK(site.call("GET", "/register/").status == 400);
+  CHECK(site.call("GET", "/register/" + site.id + "/more").status == 400);
   for (const char* bad :
        {"x", "hskey-authreq-", "page.html", "hskey-authreq-0123456789abcdef0123456"}) {
     const Called page = site.call("GET", std::string("/register/") + bad);
