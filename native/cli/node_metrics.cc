@@ -59,6 +59,8 @@ void add_relay_metrics(telemetry::Metrics& metrics, const derp::Hub& hub) {
              &S::clients);
   series.add("edgescale_derp_home_clients", "Clients whose home this relay is.", Kind::kGauge,
              &S::home_clients);
+  series.add("edgescale_derp_queued_bytes", "Bytes that wait for slow clients.", Kind::kGauge,
+             &S::queued_bytes);
   series.add("edgescale_derp_duplicate_keys", "Node keys with several connections.", Kind::kGauge,
              &S::duplicate_keys);
   series.add("edgescale_derp_connections_total", "DERP connections that were opened.",

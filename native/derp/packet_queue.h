@@ -18,7 +18,8 @@ namespace es::derp {
 
 struct QueueLimits {
   size_t packets = 512;
-  size_t bytes = 128U << 10U;  // at least one packet is always taken
+  size_t bytes = 128U << 10U;
+  size_t always = 1;  // packets that may wait whatever their size; at least one
 };
 
 struct QueuedFrame {
@@ -36,7 +37,11 @@ class PacketQueue {
   // Returns how many old frames were dropped to make room.
   size_t push(QueuedFrame frame, const QueueLimits& limits) {
     size_t dropped = 0;
-    while (count_ > 0 && (count_ >= limits.packets || bytes_ + frame.len > limits.bytes)) {
+    const auto is_full = [&] {
+      const bool too_large = bytes_ + frame.len > limits.bytes && count_ >= limits.always;
+      return count_ >= limits.packets || too_large;
+    };
+    while (count_ > 0 && is_full()) {
       (void)pop();
       ++dropped;
     }

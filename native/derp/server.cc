@@ -204,6 +204,7 @@ void Server::Impl::forget(Conn& conn) {
     --stats_.handshaking;
     handshaking_.give_back(conn.source);
   }
+  stats_.queued_bytes -= conn.disco.num_bytes() + conn.other.num_bytes();
   conns_.erase(conn.id);
 }
 

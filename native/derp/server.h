@@ -50,7 +50,10 @@ struct ServerConfig {
   Millis admission_timeout{5000};
   Millis keep_alive{60000};
   Millis keep_alive_jitter{5000};
-  QueueLimits queue{};                 // for each of a client's two queues
+  // For each of a client's two queues. 32 packets of any size may wait, as in the reference (its
+  // prober sends the largest in bursts), as long as all that waits is within max_queued_bytes.
+  QueueLimits queue{.always = 32};
+  size_t max_queued_bytes = 256U << 20U;
   size_t max_watched_peers = 4096;     // senders whose end a client is told of
   uint64_t rate_bytes_per_second = 0;  // read from one client; 0: no limit
   uint64_t rate_burst_bytes = 0;       // at least one largest packet
@@ -103,6 +106,7 @@ struct ServerStats {
   size_t clients = 0;         // distinct keys
   size_t duplicate_keys = 0;  // keys with more than one connection
   size_t home_clients = 0;    // that said this is their home
+  size_t queued_bytes = 0;    // of packets that wait for slow clients
 };
 
 struct ClientView {

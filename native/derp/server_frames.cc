@@ -90,7 +90,11 @@ void Server::Impl::send_packet(Conn& conn, Bytes payload, Millis now) {
 void Server::Impl::deliver(Conn& from, Conn& to, Bytes packet) {
   watch(to, *from.peer);
   PacketQueue& queue = looks_like_disco(packet) ? to.disco : to.other;
-  stats_.dropped_queue += queue.push(recv_packet_frame(from.key, packet), config_.queue);
+  QueueLimits limits = config_.queue;
+  if (stats_.queued_bytes > config_.max_queued_bytes) limits.always = 1;
+  stats_.queued_bytes -= queue.num_bytes();
+  stats_.dropped_queue += queue.push(recv_packet_frame(from.key, packet), limits);
+  stats_.queued_bytes += queue.num_bytes();
   signal(to);
 }
 
@@ -190,6 +194,7 @@ bool Server::Impl::take_output(ConnId id, size_t enough, std::vector<uint8_t>& o
     const bool from_other = conn.disco.empty() || (conn.other_next && !conn.other.empty());
     const QueuedFrame frame = (from_other ? conn.other : conn.disco).pop();
     conn.other_next = !from_other;
+    stats_.queued_bytes -= frame.len;
     append(frame.bytes(), out);
     ++stats_.packets_out;
     stats_.bytes_out += frame.len - kFrameHeaderLen - kKeyLen;

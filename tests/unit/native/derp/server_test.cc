@@ -334,6 +334,28 @@ TEST_CASE("queues are bounded by bytes, but one packet always fits") {
   CHECK(queue.num_bytes() == 0);
 }
 
+TEST_CASE("a burst of the largest packets waits for a slow client, until too much waits in all") {
+  World w({.max_queued_bytes = 40U * 65536U});
+  SimClient& a = w.join(1);
+  const Buffer largest(kMaxPacketLen, 7);
+  SimClient& one = w.join(2);
+  SimClient& two = w.join(3);
+  one.stalled = two.stalled = true;
+  for (int i = 0; i < 32; ++i) w.send(a, one.key(), largest);
+  CHECK(w.server->stats().dropped_queue == 0);
+  w.send(a, one.key(), largest);
+  CHECK(w.server->stats().dropped_queue == 1);
+  // Together they may hold 40 and a bit; beyond it each is held to the smaller bound.
+  for (int i = 0; i < 32; ++i) w.send(a, two.key(), largest);
+  CHECK(w.server->stats().queued_bytes <= 41U * (65536U + 37U));
+  CHECK(w.server->stats().dropped_queue > 20);
+  two.stalled = false;
+  w.settle();
+  w.leave(one);
+  CHECK(w.server->stats().queued_bytes == 0);
+  CHECK(two.packets.size() > 0);
+}
+
 TEST_CASE("of two connections with one key the last to send gets the packets") {
   World w;
   SimClient& peer = w.join(1);
