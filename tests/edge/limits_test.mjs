@@ -1,7 +1,9 @@
 // The rate limit at the real Worker: leases from the limiter object, and what holds without it.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import WebSocket from "ws";
 import { API_KEY, edgeSpec, startEdge } from "./harness/edge.mjs";
 import { startOrigin } from "./harness/origins.mjs";
 import { request, sendRaw } from "./harness/raw_http.mjs";
@@ -63,6 +65,30 @@ test("requests without a usable address share one limit", () =>
     const answers = [];
     for (const address of [null, "nonsense", "1.2.3.4, 5.6.7.8"]) answers.push((await ask(address)).status);
     assert.deepEqual(answers, [200, 200, 429]);
+  }));
+
+test("a stream counts once, however long it lives and however much it carries", () =>
+  withEdge({ vars: { RATE_LIMIT_REQUESTS: "5", RATE_LIMIT_BURST: "0" } }, async ({ ask, edge }) => {
+    const streams = [];
+    for (const path of ["ts2021", "derp"]) {
+      const ws = new WebSocket(`ws://127.0.0.1:${edge.port}/${path}`, ["derp"],
+        { headers: { "CF-Connecting-IP": "192.0.2.1" } });
+      await once(ws, "open");
+      streams.push(ws);
+    }
+    for (const ws of streams) {
+      for (let i = 0; i < 50; ++i) {
+        ws.send(Buffer.from([i]));
+        assert.equal((await once(ws, "message"))[0][0], i);
+      }
+    }
+    const answers = [];
+    for (let i = 0; i < 4; ++i) answers.push((await ask("192.0.2.1")).status);
+    assert.deepEqual(answers, [200, 200, 200, 429]);
+    // Being over the limit ends no stream.
+    streams[0].send(Buffer.from([7]));
+    assert.equal((await once(streams[0], "message"))[0][0], 7);
+    for (const ws of streams) ws.terminate();
   }));
 
 // A window of 3 s instead of a minute: 100 requests in it are 30 ms apart.
