@@ -117,6 +117,38 @@ TEST_CASE("a policy takes away the peers and ports that it does not allow") {
   }
 }
 
+TEST_CASE("the map of a node can be looked at under a policy, connected or not") {
+  Clients c;
+  join_four(c);
+  c.install(policy_of(kAnnToWeb));
+  c.pull_all();
+  const auto looked_at = [&](uint64_t id) {
+    const auto map = c.net.tailnet().full_map(id, c.net.now);
+    REQUIRE(map.has_value());
+    const json message = json::parse(*map);
+    CHECK(message.at("Node").at("ID") == id);
+    Ids peers;
+    if (message.contains("Peers")) {
+      for (const json& peer : message.at("Peers")) peers.insert(peer.at("ID").get<uint64_t>());
+    }
+    return peers;
+  };
+  const auto check_all = [&] {
+    CHECK(looked_at(1) == Ids{3});
+    CHECK(looked_at(3) == Ids{1, 2});
+    CHECK(looked_at(4).empty());
+  };
+  check_all();
+  // Looking changes nothing: there is nothing new for the sessions, and changes still arrive.
+  for (const uint8_t n : kFour) CHECK_FALSE(c.pull(n));
+  c.disconnect(1);
+  check_all();
+  must(wait<NodePtr>([&](auto answer) { c.net.tailnet().rename(3, "web", answer); }));
+  c.pull_all();
+  CHECK(c.client(2).peer_ids() == Ids{3});
+  CHECK_FALSE(c.net.tailnet().full_map(9, c.net.now).has_value());
+}
+
 TEST_CASE("a new policy wakes those for whom it changes something and tells them that") {
   Clients c;
   join_four(c);
