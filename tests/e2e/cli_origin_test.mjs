@@ -145,6 +145,40 @@ describe("a real origin", () => {
     assert.match((await cli("nodes", "list", "-u", "nobody")).err, /^Error: user not found/);
   });
 
+  test("a registration is approved, and its node changed in every way", async () => {
+    await json("users", "create", "keeper");
+    const id = "hskey-authreq-0123456789abcdef0123abcd";
+    const waiting = ["debug", "create-node", "--name", "Living Room", "-u", "keeper", "-k", id, "-r", "10.0.0.0/24,10.1.0.0/16"];
+    assert.equal((await json(...waiting)).registerMethod, "REGISTER_METHOD_UNSPECIFIED");
+    assert.equal((await cli(...waiting)).code, 1, "the id is taken");
+    const node = await json("auth", "register", "--auth-id", `https://vpn.example/register/${id}`, "--user", "keeper");
+    assert.equal(node.givenName, "living-room");
+    assert.equal(node.user.name, "keeper");
+    const listed = async () => (await json("nodes", "list", "-u", "keeper"))[0];
+
+    assert.equal((await json("nodes", "rename", "-i", node.id, "sofa")).givenName, "sofa");
+    assert.deepEqual((await json("nodes", "approve-routes", "sofa", "-r", "10.0.0.0/24")).subnetRoutes, ["10.0.0.0/24"]);
+    const routes = await cli("nodes", "list-routes");
+    assert.match(routes.out, /sofa +\| 10\.0\.0\.0\/24 +\| 10\.0\.0\.0\/24, 10\.1\.0\.0\/16 +\| 10\.0\.0\.0\/24/);
+    assert.deepEqual((await json("nodes", "approve-routes", "sofa", "-r", "")).approvedRoutes, []);
+    await json("nodes", "expire", "sofa", "-e", "24h");
+    const left = Date.parse((await listed()).expiry) - Date.now();
+    assert.ok(Math.abs(left - 24 * 3600_000) < 60_000, `${left} ms`);
+    assert.equal((await json("nodes", "expire", "sofa", "--disable")).expiry, null);
+    assert.match((await cli("nodes", "list")).out, new RegExp(`\\n${node.id} +\\| Living Room +\\| sofa`));
+    const map = await json("debug", "map", "sofa");
+    assert.equal(map.Node.Name, "sofa.edgescale.internal.");
+    assert.deepEqual(await json("nodes", "backfillips", "--force"), { changes: [] });
+
+    const owned = await cli("users", "destroy", "keeper", "--force");
+    assert.match(owned.err, /^Error: user not empty/);
+    const alone = await cli("nodes", "delete", "sofa");
+    assert.match(alone.err, /say --force/);
+    assert.deepEqual(await json("nodes", "delete", "sofa", "--force"), { Result: "Node deleted" });
+    assert.equal(await listed(), undefined);
+    assert.equal((await cli("users", "destroy", "keeper", "--force")).code, 0);
+  });
+
   test("many commands at once each get their own answer", async () => {
     const names = Array.from({ length: 12 }, (_, i) => `many${i}`);
     const made = await Promise.all(names.map((name) => json("users", "create", name)));
