@@ -1,8 +1,8 @@
 // The binary interface between the Worker's JavaScript and the gate.
 //
-// Four static buffers, whose places es_layout() tells once: `in` (the host writes, the module
-// reads), `fields` (filled by the host inside read_fields), `out` (texts for the host) and `words`
-// (32-bit results). Text is UTF-8; lengths are bytes. Everything in `out` and `words` is valid
+// Five static buffers, whose places es_layout() tells once: `in` (the host writes, the module
+// reads), `fields` and `lengths` (filled by the host inside read_fields), `out` (texts for the host)
+// and `words` (32-bit results). Text is UTF-8; lengths are bytes. Everything in `out` and `words` is valid
 // until the next call. Memory is fixed, so the host's views never detach.
 //
 // A request is one call, es_decide; its answer at most one more, es_answer. There is one instance a
@@ -20,6 +20,7 @@ namespace es::edge {
 // `in` holds a JWKS (64 KiB) at most, or the phase-one texts of a request.
 inline constexpr size_t kInLen = 96 * 1024;
 inline constexpr size_t kFieldsLen = 48 * 1024;
+inline constexpr size_t kMaxFieldViews = 100;
 inline constexpr size_t kOutLen = 24 * 1024;
 inline constexpr size_t kNumWords = 20;
 

@@ -21,8 +21,8 @@
 #define ES_EXPORT(name) extern "C" __attribute__((export_name(#name), used))
 
 extern "C" {
-// Puts the request's header fields into `fields`, each as "name:value\n". The length, or -1 when
-// they do not fit.
+// Puts the names and values of the request's header fields into `fields`, one behind the other, and
+// the length in bytes of each of them into `lengths`. The number of fields, or -1 when they do not fit.
 __attribute__((import_module("env"), import_name("read_fields"))) int32_t read_fields();
 }
 
@@ -35,7 +35,8 @@ constexpr size_t kFailureMemory = 1 << 20;
 constexpr size_t kLeaseMemory = 2 << 20;
 // Refusals in one second beyond this many are terse.
 constexpr uint32_t kFullRefusals = 100;
-constexpr size_t kMaxFields = http::Limits{}.max_fields;
+constexpr size_t kMaxFields = kMaxFieldViews;
+static_assert(kMaxFields == http::Limits{}.max_fields && kMaxFields <= http::FieldSet::kMost);
 // Beyond the refusals, the verdicts that the log knows.
 constexpr uint8_t kWebSocketVerdict = http::kNumRefusals;
 constexpr uint8_t kStatusVerdict = http::kNumRefusals + 1;
@@ -46,6 +47,7 @@ alignas(16) uint8_t in[kInLen];
 alignas(16) uint8_t fields_text[kFieldsLen];
 alignas(16) uint8_t out[kOutLen];
 alignas(16) uint32_t words[kNumWords];
+alignas(16) uint32_t lengths[2 * kMaxFields];
 alignas(16) uint8_t config_text[8 * 1024];
 alignas(16) uint8_t request_memory[kRequestMemory];
 alignas(16) uint8_t failure_memory[kFailureMemory];
@@ -80,17 +82,18 @@ ByteWriter writer_at(size_t at, size_t end = kOutLen) {
 }
 
 std::optional<std::span<const http::Field>> parse_fields(void*) {
-  const int32_t len = read_fields();
-  if (len < 0) return std::nullopt;
-  std::string_view text(reinterpret_cast<const char*>(fields_text), static_cast<size_t>(len));
-  size_t num = 0;
-  while (!text.empty()) {
-    if (num == kMaxFields) return std::nullopt;
-    const size_t end = text.find('\n');
-    const std::string_view line = text.substr(0, end);
-    const size_t colon = std::min(line.find(':'), line.size());
-    field_views[num++] = {line.substr(0, colon), line.substr(std::min(colon + 1, line.size()))};
-    text.remove_prefix(std::min(line.size() + 1, text.size()));
+  const int32_t told = read_fields();
+  if (told < 0 || static_cast<size_t>(told) > kMaxFields) return std::nullopt;
+  const auto num = static_cast<size_t>(told);
+  const char* at = reinterpret_cast<const char*>(fields_text);
+  size_t left = kFieldsLen;
+  for (size_t i = 0; i < num; ++i) {
+    const size_t name_len = lengths[2 * i];
+    const size_t value_len = lengths[2 * i + 1];
+    if (name_len > left || value_len > left - name_len) return std::nullopt;
+    field_views[i] = {{at, name_len}, {at + name_len, value_len}};
+    at += name_len + value_len;
+    left -= name_len + value_len;
   }
   return std::span<const http::Field>(field_views, num);
 }
@@ -283,15 +286,16 @@ std::optional<ConfigProblem> make_state(const Settings& settings, const limit::S
 using namespace es;        // NOLINT: the exports below are the whole rest of the file
 using namespace es::edge;  // NOLINT
 
-// Eight words: address and length of in, fields, out and words.
+// Ten words: address and length of in, fields, out, words and lengths.
 ES_EXPORT(es_layout) const uint32_t* es_layout() {
-  static uint32_t layout[8];
+  static uint32_t layout[10];
   const auto address = [](const void* p) {
     return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(p));
   };
-  const uint32_t values[8] = {address(in),    kInLen,       address(edge::fields_text),
-                              kFieldsLen,     address(out), kOutLen,
-                              address(words), kNumWords};
+  const uint32_t values[10] = {address(in),    kInLen,        address(edge::fields_text),
+                               kFieldsLen,     address(out),  kOutLen,
+                               address(words), kNumWords,     address(lengths),
+                               2 * kMaxFields};
   std::memcpy(layout, values, sizeof layout);
   return layout;
 }

@@ -63,12 +63,13 @@ export class Core {
     exports._initialize();
     this.exports = exports;
     const memory = exports.memory.buffer;
-    const layout = new Uint32Array(memory, exports.es_layout(), 8);
+    const layout = new Uint32Array(memory, exports.es_layout(), 10);
     this.in = new Uint8Array(memory, layout[0], layout[1]);
     this.fields = new Uint8Array(memory, layout[2], layout[3]);
     this.out = new Uint8Array(memory, layout[4], layout[5]);
     this.outView = new DataView(memory, layout[4], layout[5]);
     this.words = new Uint32Array(memory, layout[6], layout[7]);
+    this.lengths = new Uint32Array(memory, layout[8], layout[9]);
 
     crypto.getRandomValues(this.in.subarray(0, 16));
     const { read, written } = encoder.encodeInto(settings, this.in.subarray(16));
@@ -88,16 +89,38 @@ export class Core {
 
   #readFields() {
     let text = "";
+    let at = 0;
     const names = this.names = [];
     const values = this.values = [];
+    const lengths = this.lengths;
     // Measured in workerd: a quarter cheaper than for-of, which makes an array of each pair.
     this.headers.forEach((value, name) => {
       names.push(name);
       values.push(value);
-      text += `${name}:${value}\n`;
+      text += name + value;
+      // What lies beyond is not written; there are too many then.
+      lengths[at++] = name.length;
+      lengths[at++] = value.length;
     });
-    const { read, written } = encoder.encodeInto(text, this.fields);
-    return read === text.length ? written : -1;
+    const { written } = encoder.encodeInto(text, this.fields);
+    // Equal when all of it is ASCII.
+    if (written === text.length) return names.length;
+    return this.#measureFields(names, values);
+  }
+
+  // With bytes beyond ASCII in them, each text is measured on its own.
+  #measureFields(names, values) {
+    if (2 * names.length > this.lengths.length) return -1;
+    let at = 0;
+    for (let i = 0; i < names.length; ++i) {
+      for (const [half, text] of [names[i], values[i]].entries()) {
+        const { read, written } = encoder.encodeInto(text, this.fields.subarray(at));
+        if (read !== text.length) return -1;
+        this.lengths[2 * i + half] = written;
+        at += written;
+      }
+    }
+    return names.length;
   }
 
   /**

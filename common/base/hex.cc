@@ -1,5 +1,7 @@
 #include "common/base/hex.h"
 
+#include <algorithm>
+
 namespace es {
 namespace {
 constexpr char kDigits[] = "0123456789abcdef";
@@ -25,10 +27,15 @@ std::string hex_encode(Bytes data) {
 }
 
 void hex_encode(Bytes data, ByteWriter& out) {
-  for (const uint8_t b : data) {
-    const uint8_t digits[2] = {static_cast<uint8_t>(kDigits[b >> 4]),
-                               static_cast<uint8_t>(kDigits[b & 15])};
-    out.bytes(digits);
+  uint8_t digits[64];
+  while (!data.empty()) {
+    const size_t len = std::min(data.size(), sizeof digits / 2);
+    for (size_t i = 0; i < len; ++i) {
+      digits[2 * i] = static_cast<uint8_t>(kDigits[data[i] >> 4]);
+      digits[2 * i + 1] = static_cast<uint8_t>(kDigits[data[i] & 15]);
+    }
+    out.bytes(Bytes(digits).first(2 * len));
+    data = data.subspan(len);
   }
 }
 

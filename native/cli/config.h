@@ -219,6 +219,8 @@ struct LimitsConfig {
   Millis body_timeout = std::chrono::seconds(30);
   Millis idle_timeout = std::chrono::seconds(60);
   Millis write_timeout = std::chrono::seconds(30);
+  Millis handler_timeout = std::chrono::seconds(60);
+  uint32_t requests_per_connection = 10'000;
 };
 
 struct Config {

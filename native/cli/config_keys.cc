@@ -86,7 +86,12 @@ void add_edge_and_limits(Keys& keys, Config& c) {
         .high = 10 * kMinute},
        {.name = "limits.body_timeout", .target = &l.body_timeout, .low = 100, .high = kHour},
        {.name = "limits.idle_timeout", .target = &l.idle_timeout, .low = 100, .high = kHour},
-       {.name = "limits.write_timeout", .target = &l.write_timeout, .low = 100, .high = kHour}});
+       {.name = "limits.write_timeout", .target = &l.write_timeout, .low = 100, .high = kHour},
+       {.name = "limits.handler_timeout", .target = &l.handler_timeout, .low = 100, .high = kHour},
+       {.name = "limits.requests_per_connection",
+        .target = &l.requests_per_connection,
+        .low = 1,
+        .high = 1'000'000'000}});
 }
 
 void add_database(Keys& keys, Config& c) {

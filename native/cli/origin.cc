@@ -61,6 +61,8 @@ net::Limits net_limits(const Config& config, uint64_t max_fds) {
   limits.body_timeout = from.body_timeout;
   limits.idle_timeout = from.idle_timeout;
   limits.write_timeout = from.write_timeout;
+  limits.handler_timeout = from.handler_timeout;
+  limits.requests_per_connection = from.requests_per_connection;
   limits.connections = from.connections.total;
   limits.connections_per_address = from.connections.per_address;
   // Better to turn connections away with a word than to run out of descriptors.
@@ -304,10 +306,14 @@ Result<void, std::string> Origin::reload(const Config& config) {
     // Signatures would follow it and new keys would not.
     return std::string("edge.token_key changes only with a restart");
   }
-  ES_CHECK(
-      s.server->reload(net_limits(config, s.max_fds), {config.tls.cert_path, config.tls.key_path}));
-  ES_CHECK(s.gatekeeper->reload(options));
+  // All that can be refused first; what follows cannot fail, so nothing is ever half taken over.
+  ES_TRY(const auto exchange_server,
+         s.server->prepare_reload(net_limits(config, s.max_fds),
+                                  {config.tls.cert_path, config.tls.key_path}));
+  ES_TRY(const auto exchange_gate, s.gatekeeper->prepare_reload(options));
   ES_CHECK(s.control->reload(config));
+  exchange_server();
+  exchange_gate();
   if (const auto level = telemetry::parse_level(config.log.level)) s.log.set_level(*level);
   if (config.listen_addr != s.config.listen_addr ||
       config.metrics_listen_addr != s.config.metrics_listen_addr ||

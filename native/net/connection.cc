@@ -69,6 +69,20 @@ NetMetrics::Closed closed_in(bool idle, bool head, bool body) {
 
 }  // namespace
 
+std::shared_ptr<Connection> Connection::create(Parts parts) {
+  const std::shared_ptr<Worker> worker = parts.worker;
+  // The worker is kept by the connection itself; here it would keep itself, in its own queue.
+  return {new Connection(std::move(parts)), [w = worker.get()](Connection* connection) {
+            if (w->owns_this_thread()) {
+              delete connection;
+            } else {
+              asio::post(
+                  w->executor(),
+                  [owned = std::unique_ptr<Connection>(connection)]() mutable { owned.reset(); });
+            }
+          }};
+}
+
 Connection::Connection(Parts parts)
     : Timed(*parts.worker),
       core_(std::move(parts.core)),

@@ -40,7 +40,9 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
     Peer peer;
     ConnectionSlot slot;
   };
-  explicit Connection(Parts parts);
+  // Call on the worker's thread. Whoever lets the last reference go, on whatever thread (a handler
+  // may drop its Upgrade anywhere): it is destroyed on the worker's.
+  static std::shared_ptr<Connection> create(Parts parts);
   ~Connection() override;
 
   // Runs until the connection ends; holds a reference meanwhile.
@@ -59,6 +61,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   void set_on_stop(std::function<void()> task) { on_stop_ = std::move(task); }
 
  private:
+  explicit Connection(Parts parts);
   enum class Phase { kIdle, kHead, kBody, kHandler, kWrite, kLinger, kTaken };
   enum class Next { kAgain, kClose, kTaken };
   enum class HeadOutcome { kComplete, kClosed, kTimedOut, kMalformed, kTooLarge, kTargetTooLong };

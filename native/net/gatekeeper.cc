@@ -218,16 +218,20 @@ Response Gatekeeper::refusal(const gate::Decision& decision) const {
   return response;
 }
 
-Result<void, std::string> Gatekeeper::reload(const GatekeeperOptions& options) {
+Result<std::function<void()>, std::string> Gatekeeper::prepare_reload(
+    const GatekeeperOptions& options) {
   // Called by one thread, so the options need no lock.
-  if (same(options, state_->options)) return {};
+  if (same(options, state_->options)) return std::function<void()>([] {});
   auto box = std::make_unique<GateBox>(options, state_->keys);
   ES_CHECK(box->open(options, state_->seed));
-  const std::lock_guard lock(state_->mutex);
-  state_->box = std::move(box);
-  state_->options = options;
-  state_->note_policies();
-  return {};
+  // std::function must be able to copy what it holds.
+  auto shared = std::make_shared<std::unique_ptr<GateBox>>(std::move(box));
+  return std::function<void()>([this, shared, options] {
+    const std::lock_guard lock(state_->mutex);
+    state_->box.swap(*shared);
+    state_->options = options;
+    state_->note_policies();
+  });
 }
 
 bool Gatekeeper::is_trusted_proxy(std::string_view address) const {

@@ -53,9 +53,9 @@ class Gatekeeper {
   // The answer to Decision::refusal, with the fields that its status asks for.
   Response refusal(const gate::Decision& decision) const;
 
-  // Exchanges limits, trusted proxies and keys. If any of them changed, counting starts afresh. On
-  // an error nothing changes. Threads: one caller.
-  Result<void, std::string> reload(const GatekeeperOptions& options);
+  // What exchanges limits, trusted proxies and keys when it is called, which cannot fail; until
+  // then nothing changes. If any of them changed, counting starts afresh. Threads: one caller.
+  Result<std::function<void()>, std::string> prepare_reload(const GatekeeperOptions& options);
 
   bool is_trusted_proxy(std::string_view address) const;
   limit::LimiterStats limiter_stats() const;

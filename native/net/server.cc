@@ -63,7 +63,8 @@ struct Server::State {
         core(std::make_shared<ServerCore>(std::move(clock), log, net_metrics)) {}
 
   Result<void, std::string> open();
-  Result<void, std::string> load_tls(const TlsFiles& files);
+  // Null when no listener needs one.
+  Result<std::shared_ptr<asio::ssl::context>, std::string> load_tls(const TlsFiles& files) const;
   Result<void, std::string> listen(const ListenerOptions& listener);
   Awaitable<void> accept_loop(Listener& listener);
   void welcome(Listener& listener, Socket socket, Peer peer, const std::shared_ptr<Worker>& worker);
@@ -83,19 +84,19 @@ struct Server::State {
   bool stopped = false;
 };
 
-Result<void, std::string> Server::State::load_tls(const TlsFiles& files) {
+Result<std::shared_ptr<asio::ssl::context>, std::string> Server::State::load_tls(
+    const TlsFiles& files) const {
   const bool needed = std::any_of(options.listeners.begin(), options.listeners.end(),
                                   [](const ListenerOptions& l) { return l.tls; });
-  if (!needed) return {};
-  ES_TRY(auto context, make_tls_context(files));
-  core->tls.set(std::move(context));
-  return {};
+  if (!needed) return std::shared_ptr<asio::ssl::context>();
+  return make_tls_context(files);
 }
 
 Result<void, std::string> Server::State::open() {
   core->set_limits(options.limits);
   core->is_proxy = options.is_proxy;
-  ES_CHECK(load_tls(options.tls));
+  ES_TRY(auto context, load_tls(options.tls));
+  if (context) core->tls.set(std::move(context));
   for (unsigned i = 0; i < std::max(1U, options.num_threads); ++i) {
     workers.push_back(std::make_shared<Worker>(options.tick));
   }
@@ -176,7 +177,7 @@ void Server::State::welcome(Listener& listener, Socket socket, Peer peer,
              [parts = Connection::Parts{core, worker, listener.options.service,
                                         std::move(transport), std::move(tls), std::move(peer),
                                         *std::move(admitted.slot)}]() mutable {
-               std::make_shared<Connection>(std::move(parts))->start();
+               Connection::create(std::move(parts))->start();
              });
 }
 
@@ -276,10 +277,13 @@ Server::Stopped Server::stop(Millis grace) {
   return stopped;
 }
 
-Result<void, std::string> Server::reload(const Limits& limits, const TlsFiles& tls) {
-  ES_CHECK(state_->load_tls(tls));
-  state_->core->set_limits(limits);
-  return {};
+Result<std::function<void()>, std::string> Server::prepare_reload(const Limits& limits,
+                                                                  const TlsFiles& tls) {
+  ES_TRY(auto context, state_->load_tls(tls));
+  return std::function<void()>([this, limits, context = std::move(context)] {
+    if (context) state_->core->tls.set(context);
+    state_->core->set_limits(limits);
+  });
 }
 
 const std::vector<Server::Address>& Server::addresses() const { return state_->addresses; }

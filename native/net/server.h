@@ -1,7 +1,7 @@
 // The origin's listeners and the threads behind them.
 //
 // create() binds everything, so that a wrong address is told before anything starts; run() serves.
-// Threads: start(), stop() and reload() from one controlling thread; the rest from any.
+// Threads: start(), stop() and prepare_reload() from one controlling thread; the rest from any.
 #pragma once
 
 #include "common/base/result.h"
@@ -11,6 +11,7 @@
 #include "native/telemetry/metrics.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -33,8 +34,10 @@ class Server {
   enum class Stopped { kGracefully, kByForce };
   Stopped stop(Millis grace);
 
-  // New connections get the new limits and certificate. On an error nothing changes.
-  Result<void, std::string> reload(const Limits& limits, const TlsFiles& tls);
+  // Loads the certificate. What comes back gives it and the limits to new connections when it is
+  // called, which cannot fail; until then nothing changes.
+  Result<std::function<void()>, std::string> prepare_reload(const Limits& limits,
+                                                            const TlsFiles& tls);
 
   struct Address {
     std::string service;

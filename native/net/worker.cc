@@ -43,7 +43,10 @@ Worker::~Worker() {
 }
 
 void Worker::start() {
-  thread_ = std::thread([this] { context_.run(); });
+  thread_ = std::thread([this] {
+    thread_id_.store(std::this_thread::get_id(), std::memory_order_release);
+    context_.run();
+  });
 }
 
 void Worker::release() { guard_.reset(); }
@@ -52,6 +55,7 @@ void Worker::stop() { context_.stop(); }
 
 void Worker::join() {
   if (thread_.joinable()) thread_.join();
+  joined_.store(true, std::memory_order_release);
 }
 
 void Worker::start_ticking() {

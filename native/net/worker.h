@@ -14,6 +14,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -71,6 +72,12 @@ class Worker {
   void stop();
   void join();
 
+  // True on the worker's own thread, and on any once the worker has been joined.
+  bool owns_this_thread() const {
+    return joined_.load(std::memory_order_acquire) ||
+           std::this_thread::get_id() == thread_id_.load(std::memory_order_acquire);
+  }
+
   // "Sun, 06 Nov 1994 08:49:37 GMT", made once a second.
   const std::string& http_date(WallTime now);
 
@@ -94,6 +101,8 @@ class Worker {
   std::unordered_set<Connection*> connections_;
   int64_t date_second_ = -1;
   std::string date_;
+  std::atomic<std::thread::id> thread_id_;
+  std::atomic<bool> joined_{false};
   std::thread thread_;
 };
 

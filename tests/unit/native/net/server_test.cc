@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include <chrono>
+#include <optional>
 #include <thread>
 
 namespace es::net {
@@ -194,6 +195,50 @@ TEST_CASE("a handler that throws or drops its Reply is a 500, one that is too sl
   CHECK(client.get("/sleeps").status == 504);
   kept(text_response(200, "too late"));
   CHECK(client.get("/hello").status == 200);
+}
+
+TEST_CASE("an Upgrade that outlives its connection may be dropped on any thread") {
+  TestServer::Options options = TestServer::options();
+  options.limits.handler_timeout = Millis{50};
+  std::optional<Upgrade> kept;
+  options.routes = [&kept](Router& router) {
+    router.add_upgrade("GET", "/kept",
+                       [&kept](Upgrade upgrade) { kept.emplace(std::move(upgrade)); });
+  };
+  TestServer server(std::move(options));
+  for (int i = 0; i < 20; ++i) {
+    {
+      RawClient client(server.port());
+      CHECK(client.get("/kept", "Connection: Upgrade\r\nUpgrade: x\r\n").status == 504);
+    }
+    // The worker goes on with other connections meanwhile.
+    RawClient other(server.port());
+    kept.reset();
+    CHECK(other.get("/hello").status == 200);
+  }
+  for (int i = 0; i < 200 && server.server().num_connections() > 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  CHECK(server.server().num_connections() == 0);
+}
+
+TEST_CASE("what a reload has prepared changes nothing before it is taken over") {
+  TestServer::Options options = TestServer::options();
+  options.gatekeeper.requests = {3, Millis{60'000}, 0};
+  net::GatekeeperOptions wider = options.gatekeeper;
+  wider.requests = {50, Millis{60'000}, 0};
+  TestServer server(std::move(options));
+  RawClient client(server.port());
+  const auto exchange = server.gatekeeper().prepare_reload(wider);
+  REQUIRE(exchange.ok());
+  for (int i = 0; i < 3; ++i) CHECK(client.get("/hello").status == 200);
+  CHECK(client.get("/hello").status == 429);
+  (*exchange)();
+  RawClient again(server.port());
+  CHECK(again.get("/hello").status == 200);
+  wider.trusted_proxies = {"nonsense"};
+  CHECK_FALSE(server.gatekeeper().prepare_reload(wider).ok());
+  CHECK(again.get("/hello").status == 200);
 }
 
 TEST_CASE("a large answer arrives whole") {

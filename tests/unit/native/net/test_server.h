@@ -39,6 +39,7 @@ class TestServer {
 
   uint16_t port() const { return server_->port("http"); }
   Server& server() { return *server_; }
+  Gatekeeper& gatekeeper() { return *gatekeeper_; }
   telemetry::Metrics& metrics() { return metrics_; }
   // Lines so far.
   std::string logged();

@@ -146,14 +146,17 @@ TEST_CASE("new connections get the new certificate after a reload; a broken one 
   REQUIRE(old_client.connected());
 
   folder.write("second.test");
-  REQUIRE(server.server().reload(TestServer::options().limits, folder.files()).ok());
+  const auto exchange =
+      server.server().prepare_reload(TestServer::options().limits, folder.files());
+  REQUIRE(exchange.ok());
+  (*exchange)();
   CHECK(TlsClient(server.port()).subject() == "second.test");
   CHECK(old_client.get("/hello").find("hello 127.0.0.1") != std::string::npos);
 
   std::FILE* out = std::fopen(folder.files().key_path.c_str(), "w");
   std::fputs("no key\n", out);
   std::fclose(out);
-  const auto refused = server.server().reload(TestServer::options().limits, folder.files());
+  const auto refused = server.server().prepare_reload(TestServer::options().limits, folder.files());
   REQUIRE_FALSE(refused.ok());
   CHECK(refused.error().find("tls_key_path") == 0);
   CHECK(TlsClient(server.port()).subject() == "second.test");
