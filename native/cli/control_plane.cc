@@ -339,6 +339,38 @@ Result<void, std::string> ControlPlane::reload(const Config& config) {
   return state_->sources->reload(state_->as_bound(config));
 }
 
+void ControlPlane::ping(uint64_t node, const std::function<void(std::string json)>& answer) {
+  struct Round {
+    std::mutex mutex;
+    int open = 2;
+    std::string json;
+  };
+  const auto round = std::make_shared<Round>();
+  const auto take = [round, answer](const char* name, const std::string& value) {
+    {
+      const std::lock_guard lock(round->mutex);
+      round->json += (round->json.empty() ? "{\"" : ",\"") + std::string(name) + "\":" + value;
+      if (--round->open > 0) return;
+    }
+    answer(round->json + "}");
+  };
+  // Milliseconds until an answer that is as it should be; null: none.
+  const auto timed = [take, begun = monotonic_us()](const char* name, std::string_view expected) {
+    return [take, begun, name, expected](const std::optional<std::string>& body) {
+      const bool fine = body && body->find(expected) != std::string::npos;
+      take(name, fine ? std::to_string((monotonic_us() - begun) / 1000) : "null");
+    };
+  };
+  constexpr Millis kPatience{5000};
+  control::Pings& pings = *state_->pings;
+  if (!pings.is_there(node, kPatience, wall_now(), timed("requestMs", ""))) {
+    take("requestMs", "null");
+  }
+  constexpr std::string_view kEcho =
+      "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nping";
+  if (!pings.c2n(node, kEcho, kPatience, wall_now(), timed("c2nMs", "ping"))) take("c2nMs", "null");
+}
+
 std::string ControlPlane::derp_debug_json() const {
   const State& s = *state_;
   return "{\"embedded\":" + (s.hub ? std::to_string(s.region_id) : std::string("null")) +

@@ -13,6 +13,7 @@
 #include "native/telemetry/log.h"
 #include "native/telemetry/metrics.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -33,6 +34,10 @@ class ControlPlane {
   void stop();
 
   control::Tailnet& tailnet();
+  // Asks a connected client for a sign of life, for /debug/ping: by a request to this server, and
+  // by c2n (its own handler's /echo). The answer is JSON and comes within five seconds, on any
+  // thread.
+  void ping(uint64_t node, const std::function<void(std::string json)>& answer);
   // What clients are told of relays, for /debug/derp: {"embedded":<region or
   // null>,"map":<DERPMap>}.
   std::string derp_debug_json() const;

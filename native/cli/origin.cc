@@ -192,6 +192,13 @@ void Origin::State::add_routes() {
   v1 = std::make_unique<api::V1>(*directory, control->tailnet());
   v1->add_routes(router);
   control->add_routes(router);
+  metrics_router.add(
+      "GET", "/debug/ping", [this](const net::Request& request, const net::Reply& reply) {
+        const auto node = parse_unsigned(request.query_value("node").value_or(""));
+        if (!node) return reply(net::error_response(400, "name a node: /debug/ping?node=ID"));
+        control->ping(
+            *node, [reply](std::string json) { reply(net::json_response(200, std::move(json))); });
+      });
   metrics_router.add("GET", "/debug/derp", [this](const net::Request&, const net::Reply& reply) {
     reply(net::json_response(200, control->derp_debug_json()));
   });
