@@ -2,10 +2,12 @@
 
 #include "common/base/hex.h"
 #include "common/token/hmac.h"
+#include "common/token/token.h"
 #include "native/api/body.h"
 #include "native/api/form.h"
 #include "native/api/register_html.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <mutex>
@@ -86,12 +88,16 @@ class RegisterPages {
   std::optional<PendingRegistration> find(const Request& request, const Reply& reply);
   void sign_in(const PendingRegistration& waiting, const Request& request, const Reply& reply);
   void decide(const PendingRegistration& waiting, const Request& request, const Reply& reply);
-  void approve(const PendingRegistration& waiting, const Request& request, const Reply& reply);
+  void approve(const PendingRegistration& waiting, std::string_view key_id, const Request& request,
+               const Reply& reply);
   void reject(const PendingRegistration& waiting, const Reply& reply);
 
-  std::string ticket(std::string_view auth_id, WallTime now) const;
-  bool is_ticket(std::string_view text, std::string_view auth_id, WallTime now) const;
-  token::Sha256Digest ticket_mac(std::string_view auth_id, std::string_view end) const;
+  std::string ticket(std::string_view auth_id, std::string_view key_id, WallTime now) const;
+  // The id of the API key that signed in; nullopt: this is no ticket, or no longer one.
+  std::optional<std::string> signed_in(std::string_view ticket, std::string_view auth_id,
+                                       WallTime now) const;
+  token::Sha256Digest ticket_mac(std::string_view auth_id, std::string_view claims) const;
+  bool is_live_key(std::string_view key_id, WallTime now) const;
   bool blocked(const Request& request);
   void note_failure(const Request& request);
 
@@ -122,30 +128,46 @@ void RegisterPages::note_failure(const Request& request) {
   (void)failures_->admit(limit::client_key(request.client_address), request.received);
 }
 
-// "<end, Unix ms>.<mac>"
-std::string RegisterPages::ticket(std::string_view auth_id, WallTime now) const {
-  const std::string end = std::to_string(unix_ms(now + kTicketLifetime));
-  return end + "." + hex_encode(ticket_mac(auth_id, end));
+// "<end, Unix ms>.<id of the API key>.<mac>"
+std::string RegisterPages::ticket(std::string_view auth_id, std::string_view key_id,
+                                  WallTime now) const {
+  std::string claims = std::to_string(unix_ms(now + kTicketLifetime)) + ".";
+  claims += key_id;
+  return claims + "." + hex_encode(ticket_mac(auth_id, claims));
 }
 
 token::Sha256Digest RegisterPages::ticket_mac(std::string_view auth_id,
-                                              std::string_view end) const {
+                                              std::string_view claims) const {
   token::Hmac mac(ticket_key_);
   mac.field("register");
   mac.field(auth_id);
-  mac.field(end);
+  mac.field(claims);
   return mac.finish();
 }
 
-bool RegisterPages::is_ticket(std::string_view text, std::string_view auth_id, WallTime now) const {
-  const size_t dot = text.find('.');
-  if (dot == std::string_view::npos) return false;
-  const std::string_view end = text.substr(0, dot);
+std::optional<std::string> RegisterPages::signed_in(std::string_view ticket,
+                                                    std::string_view auth_id, WallTime now) const {
+  const size_t last_dot = ticket.rfind('.');
+  if (last_dot == std::string_view::npos) return std::nullopt;
+  const std::string_view claims = ticket.substr(0, last_dot);
   token::Sha256Digest mac{};
-  const auto end_ms = parse_uint64(end);
-  if (!end_ms || !hex_decode(text.substr(dot + 1), mac)) return false;
-  const bool genuine = equal_constant_time(mac, ticket_mac(auth_id, end));
-  return genuine && static_cast<int64_t>(*end_ms) > unix_ms(now);
+  if (!hex_decode(ticket.substr(last_dot + 1), mac)) return std::nullopt;
+  if (!equal_constant_time(mac, ticket_mac(auth_id, claims))) return std::nullopt;
+  // Ours from here on.
+  const size_t dot = claims.find('.');
+  const auto end_ms = parse_uint64(claims.substr(0, dot));
+  std::string key_id(claims.substr(dot + 1));
+  if (!end_ms || static_cast<int64_t>(*end_ms) <= unix_ms(now)) return std::nullopt;
+  if (!is_live_key(key_id, now)) return std::nullopt;
+  return key_id;
+}
+
+// So that revoking a key ends what was signed in with it.
+bool RegisterPages::is_live_key(std::string_view key_id, WallTime now) const {
+  const auto keys = directory_.api_keys();
+  return std::any_of(keys.begin(), keys.end(), [&](const control::ApiKey& key) {
+    return key.prefix == key_id && (!key.expiration || *key.expiration > now);
+  });
 }
 
 std::optional<PendingRegistration> RegisterPages::find(const Request& request, const Reply& reply) {
@@ -194,6 +216,8 @@ void RegisterPages::sign_in(const PendingRegistration& waiting, const Request& r
                             const Reply& reply) {
   std::string key = form_value(request.body, "key");
   const auto verdict = directory_.verify_api_key(trimmed(key), request.received);
+  const auto parsed = token::parse_token(trimmed(key));
+  const std::string key_id(parsed.ok() ? parsed->id : std::string_view());
   wipe(MutableBytes(reinterpret_cast<uint8_t*>(key.data()), key.size()));
   if (verdict != control::ApiKeyVerdict::kValid) {
     note_failure(request);
@@ -201,31 +225,34 @@ void RegisterPages::sign_in(const PendingRegistration& waiting, const Request& r
                                              "This API key is wrong, expired or revoked.")));
   }
   const auto users = directory_.users();
-  reply(page(200, decision_page(waiting, request.received,
-                                ticket(waiting.auth_id, request.received), users.rows, {})));
+  reply(
+      page(200, decision_page(waiting, request.received,
+                              ticket(waiting.auth_id, key_id, request.received), users.rows, {})));
 }
 
 void RegisterPages::decide(const PendingRegistration& waiting, const Request& request,
                            const Reply& reply) {
-  const std::string shown = form_value(request.body, "ticket");
-  if (!is_ticket(shown, waiting.auth_id, request.received)) {
+  const auto key_id =
+      signed_in(form_value(request.body, "ticket"), waiting.auth_id, request.received);
+  if (!key_id) {
     note_failure(request);
     return reply(page(403, registration_page(waiting, request.received,
                                              "You are no longer signed in: sign in again.")));
   }
-  if (form_value(request.body, "action") == "approve") return approve(waiting, request, reply);
+  if (form_value(request.body, "action") == "approve")
+    return approve(waiting, *key_id, request, reply);
   reject(waiting, reply);
 }
 
-void RegisterPages::approve(const PendingRegistration& waiting, const Request& request,
-                            const Reply& reply) {
+void RegisterPages::approve(const PendingRegistration& waiting, std::string_view key_id,
+                            const Request& request, const Reply& reply) {
   const auto id = parse_uint64(form_value(request.body, "user"));
   const auto owner = id ? directory_.user(*id) : nullptr;
   if (owner == nullptr) {
     const auto users = directory_.users();
-    return reply(page(
-        400, decision_page(waiting, request.received, ticket(waiting.auth_id, request.received),
-                           users.rows, "Choose the user who owns this machine.")));
+    return reply(page(400, decision_page(waiting, request.received,
+                                         ticket(waiting.auth_id, key_id, request.received),
+                                         users.rows, "Choose the user who owns this machine.")));
   }
   tailnet_.approve(
       waiting.auth_id, owner->id, request.received,

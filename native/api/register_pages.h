@@ -3,12 +3,13 @@
 // Everybody who has the id sees what waits and the command that approves it. An operator signs in
 // with an API key, in a form of this page, and then approves (for a user) or rejects.
 //
-// Sign-in: no cookie. The key is checked and forgotten; the answer carries a ticket, which is an
-// HMAC by a key that lives as long as this process, over this id and its own end ten minutes later.
-// Approve and reject need it. It exists only in that page, and so is what stops forged requests
-// (CSRF): another site can neither read nor guess it, and the browser adds nothing by itself. The
-// Origin field says nothing here: under Referrer-Policy no-referrer browsers send "null".
-// Failed sign-ins and unknown ids count against a limit for each client.
+// Sign-in (docs/adr/0002): no cookie. The key is checked and forgotten; the answer carries a
+// ticket, which is an HMAC by a key that lives as long as this process, over this id, the key's
+// id and its own end ten minutes later, or when the key ends. Approve and reject need it. It exists
+// only in that page, and so is what stops forged requests (CSRF): another site can neither read nor
+// guess it, and the browser adds nothing by itself. The Origin field says nothing here: under
+// Referrer-Policy no-referrer browsers send "null". Failed sign-ins and unknown ids count against a
+// limit for each client.
 //
 // Ids are secrets: answers are never stored (the gate's headers), and neither path nor body is
 // logged. Threads: handlers run on any thread at once.

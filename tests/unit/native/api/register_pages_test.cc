@@ -224,6 +224,17 @@ TEST_CASE("wrong, expired and revoked keys open nothing and say so alike") {
   CHECK(site.sign_in().status == 403);
 }
 
+TEST_CASE("revoking a key ends what was signed in with it") {
+  Pages site;
+  const std::string ticket = Pages::ticket_in(site.sign_in());
+  CHECK(site.post("ticket=" + ticket + "&user=&action=approve").status == 400);
+  site.call("POST", "/api/v1/apikey/expire", R"({"id":1})");
+  CHECK(site.post("ticket=" + ticket + "&user=1&action=approve").status == 403);
+  CHECK(site.post("ticket=" + ticket + "&user=1&action=reject").status == 403);
+  CHECK(site.num_nodes() == 0);
+  CHECK(site.get().status == 200);
+}
+
 TEST_CASE("after ten failures a client waits, even with a good key, and others do not") {
   Pages site;
   for (int i = 0; i < 10; ++i) CHECK(site.post("key=guess").status == 403);
