@@ -100,8 +100,10 @@ class BodyReader {
   std::string failure_;
 };
 
-Result<Body, BodyError> Body::parse(std::string_view json) {
-  if (json.size() > kMaxBodyLen) return BodyError{413, "the body is larger than 64 KiB"};
+Result<Body, BodyError> Body::parse(std::string_view json, size_t max_len) {
+  if (json.size() > max_len) {
+    return BodyError{413, "the body is larger than " + std::to_string(max_len / 1024) + " KiB"};
+  }
   Body body;
   if (json.find_first_not_of(" \t\r\n") == std::string_view::npos) return body;
   BodyReader reader(body);

@@ -23,6 +23,8 @@
 namespace es::api {
 
 inline constexpr size_t kMaxBodyLen = 64 * 1024;
+// A policy with every character escaped once; limits.body_bytes may be lower.
+inline constexpr size_t kMaxPolicyBodyLen = 8 * 1024 * 1024;
 inline constexpr size_t kMaxBodyDepth = 32;
 inline constexpr size_t kMaxBodyMembers = 64;
 
@@ -33,7 +35,7 @@ struct BodyError {
 
 class Body {
  public:
-  static Result<Body, BodyError> parse(std::string_view json);
+  static Result<Body, BodyError> parse(std::string_view json, size_t max_len = kMaxBodyLen);
 
   // Each reads one member, by its name or by its second, snake_case name; the default when it is
   // absent or null. The first wrong type is kept for error().

@@ -113,7 +113,12 @@ constexpr std::string_view kTail = R"json(
 },
 "components": {
   "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "An API key; the unix socket needs none"}},
+  "requestBodies": {
+    "Policy": {"content": {"application/json": {"schema": {"type": "object", "properties": {"policy": {"type": "string", "description": "HuJSON or YAML"}}}}}}
+  },
   "responses": {
+    "Policy": {"description": "The policy in service", "content": {"application/json": {"schema": {"type": "object", "properties": {
+      "policy": {"type": "string", "description": "HuJSON or YAML, as it was given"}, "updatedAt": {"type": "string", "format": "date-time", "nullable": true, "description": "null: it is read from a file and cannot be set here"}}}}}},
     "Empty": {"description": "Done", "content": {"application/json": {"schema": {"type": "object"}}}},
     "User": {"description": "The user", "content": {"application/json": {"schema": {"type": "object", "properties": {"user": {"$ref": "#/components/schemas/User"}}}}}},
     "Node": {"description": "The node", "content": {"application/json": {"schema": {"type": "object", "properties": {"node": {"$ref": "#/components/schemas/Node"}}}}}},
@@ -165,6 +170,8 @@ std::string_view openapi_document() {
   static const std::string document = [] {
     std::string text(kHead);
     text += openapi_node_paths();
+    text += ",\n";
+    text += openapi_policy_paths();
     text += kTail;
     return text;
   }();

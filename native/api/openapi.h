@@ -9,5 +9,7 @@ std::string_view openapi_document();
 
 // Its part about nodes and registrations: members of "paths", no comma at the end.
 std::string_view openapi_node_paths();
+// The same about policies.
+std::string_view openapi_policy_paths();
 
 }  // namespace es::api

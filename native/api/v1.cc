@@ -53,6 +53,10 @@ const std::vector<V1::Operation>& V1::operations() {
       {"DELETE", "/api/v1/apikey/{prefix}", &V1::delete_api_key},
       // By ?id= alone, which Headscale's path leaves no room for.
       {"DELETE", "/api/v1/apikey", &V1::delete_api_key},
+      {"GET", "/api/v1/policy", &V1::get_policy},
+      {"PUT", "/api/v1/policy", &V1::put_policy},
+      {"POST", "/api/v1/policy/check", &V1::check_policy},
+      {"GET", "/api/v1/policy/explain", &V1::explain_policy},
       {"GET", "/api/v1/node", &V1::list_nodes},
       {"GET", "/api/v1/node/{nodeId}", &V1::get_node},
       {"DELETE", "/api/v1/node/{nodeId}", &V1::delete_node},

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "native/control/directory.h"
+#include "native/control/policy_desk.h"
 #include "native/control/tailnet.h"
 #include "native/net/http.h"
 #include "native/net/router.h"
@@ -44,9 +45,9 @@ class V1 {
     void (V1::*handle)(const net::Request&, const net::Reply&);
   };
 
-  // Directory and tailnet must outlive it, and it the router.
-  V1(control::Directory& directory, control::Tailnet& tailnet)
-      : directory_(directory), tailnet_(tailnet) {}
+  // What it is given must outlive it, and it the router.
+  V1(control::Directory& directory, control::Tailnet& tailnet, control::PolicyDesk& policy)
+      : directory_(directory), tailnet_(tailnet), policy_(policy) {}
   V1(const V1&) = delete;
   V1& operator=(const V1&) = delete;
 
@@ -78,6 +79,11 @@ class V1 {
   void approve_routes(const net::Request& request, const net::Reply& reply);
   void backfill_addresses(const net::Request& request, const net::Reply& reply);
   void debug_map(const net::Request& request, const net::Reply& reply);
+  // v1_policy.cc
+  void get_policy(const net::Request& request, const net::Reply& reply);
+  void put_policy(const net::Request& request, const net::Reply& reply);
+  void check_policy(const net::Request& request, const net::Reply& reply);
+  void explain_policy(const net::Request& request, const net::Reply& reply);
   // v1_auth.cc
   void register_node(const net::Request& request, const net::Reply& reply);
   void auth_register(const net::Request& request, const net::Reply& reply);
@@ -93,6 +99,7 @@ class V1 {
 
   control::Directory& directory_;
   control::Tailnet& tailnet_;
+  control::PolicyDesk& policy_;
   CachedBody users_;
   CachedBody pre_auth_keys_;
 };

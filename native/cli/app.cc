@@ -176,6 +176,7 @@ int run_invocation(const Invocation& in, Io& io) {
     case Command::kPolicyCompile:
       return policy_compile({in.policy_file, in.topology_file}, io.out, io.err);
     case Command::kPolicyCheck:
+      if (in.topology_file.empty() && !in.offline) break;
       return policy_check({in.policy_file, in.topology_file}, io.out, io.err);
     default:
       break;

@@ -200,17 +200,35 @@ void add_debug(CLI::App& root, Invocation& in, Raw& raw) {
 }
 
 void add_policy(CLI::App& root, Invocation& in) {
-  CLI::App& policy = *add_group(root, "policy", "Compile and check policies", {});
-  const auto add_files = [&](CLI::App* sub) {
-    sub->add_option("-f,--policy,--file", in.policy_file, "The policy, HuJSON or YAML")
+  CLI::App& policy = *add_group(root, "policy", "Say who may talk to whom", {});
+  const auto add_file = [&](CLI::App* sub) {
+    sub->add_option("-f,--policy,--file", in.policy_file,
+                    "The policy, HuJSON or YAML; - is standard input")
         ->type_name("FILE")
         ->required();
-    sub->add_option("--topology", in.topology_file, "Users and nodes, as JSON")->type_name("FILE");
+    return sub;
   };
-  add_files(add(policy, in, Command::kPolicyCompile, "compile",
-                "Print what each node would get, without a server"));
-  add_files(add(policy, in, Command::kPolicyCheck, "check",
-                "Print every problem of a policy, without a server"));
+  const auto add_topology = [&](CLI::App* sub) {
+    sub->add_option("--topology", in.topology_file, "Users and nodes, as JSON")->type_name("FILE");
+    return sub;
+  };
+  add(policy, in, Command::kPolicyGet, "get", "Print the policy in service",
+      {"show", "view", "fetch"});
+  add_file(add(policy, in, Command::kPolicySet, "set",
+               "Put a policy into service, if nothing is wrong with it", {"put", "update"}));
+  CLI::App* c =
+      add_topology(add_file(add(policy, in, Command::kPolicyCheck, "check",
+                                "Print every problem of a policy; asks the server about its users "
+                                "and nodes, unless --topology names them")));
+  c->add_flag("--offline", in.offline, "Ask nobody; the policy's own tests are not run then");
+  c = add(policy, in, Command::kPolicyExplain, "explain",
+          "Say which rule decides about a connection");
+  c->add_option("--src", in.source, "An address, a node's name or id, a tag, or a user")
+      ->required();
+  c->add_option("--dst", in.destination, "The same, with its port: web:443")->required();
+  c->add_option("--proto", in.protocol, "tcp, udp, icmp, a number; left out: any of the usual");
+  add_topology(add_file(add(policy, in, Command::kPolicyCompile, "compile",
+                            "Print what each node would get, without a server")));
 }
 
 void add_globals(CLI::App& root, Invocation& in, Raw& raw) {

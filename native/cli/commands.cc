@@ -36,6 +36,10 @@ Result<Json, Failure> Session::post(const std::string& target, const Json& body)
   return call_api(io_, "POST", target, body.dump());
 }
 
+Result<Json, Failure> Session::put(const std::string& target, const Json& body) {
+  return call_api(io_, "PUT", target, body.dump());
+}
+
 Result<Json, Failure> Session::remove(const std::string& target) {
   return call_api(io_, "DELETE", target, {});
 }

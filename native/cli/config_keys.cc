@@ -182,12 +182,8 @@ void add_tailnet(Keys& keys, Config& c) {
                {.name = "policy.mode",
                 .target = &c.policy.mode,
                 .rule = Rule::kChoice,
-                .effect = Effect::kLater,
                 .choices = "file|database"},
-               {.name = "policy.path",
-                .target = &c.policy.path,
-                .rule = Rule::kPathOrNone,
-                .effect = Effect::kLater},
+               {.name = "policy.path", .target = &c.policy.path, .rule = Rule::kPathOrNone},
                {.name = "taildrop.enabled", .target = &c.taildrop_enabled},
                {.name = "auto_update.enabled", .target = &c.auto_update_enabled},
                {.name = "logtail.enabled", .target = &c.logtail_enabled}});

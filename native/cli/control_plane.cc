@@ -19,10 +19,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <condition_variable>
 #include <cstdlib>
+#include <cstring>
+#include <fstream>
 #include <mutex>
 #include <optional>
+#include <sys/stat.h>
 #include <thread>
 #include <utility>
 
@@ -34,6 +38,34 @@ constexpr std::chrono::milliseconds kTick{500};
 // A local tunnel or connector: others stand behind it.
 bool is_loopback(std::string_view address) {
   return address == "::1" || address.starts_with("127.");
+}
+
+constexpr size_t kMaxPolicyBytes = 16u << 20;  // the reader has a limit of its own, and says so
+
+control::PolicyFile policy_file(const std::string& path) {
+  if (path.empty()) return {};
+  control::PolicyFile file;
+  file.path = path;
+  file.read = [path]() -> Result<std::string, control::Unreadable> {
+    std::ifstream in(path, std::ios::binary);
+    if (!in) {
+      return control::Unreadable{"reading policy from path " + path + ": " + std::strerror(errno)};
+    }
+    std::string text;
+    char buffer[1 << 16];
+    while (in.read(buffer, sizeof buffer) || in.gcount() > 0) {
+      text.append(buffer, static_cast<size_t>(in.gcount()));
+      if (text.size() > kMaxPolicyBytes) return control::Unreadable{path + " is too large"};
+    }
+    return text;
+  };
+  file.signature = [path] {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0) return std::string();
+    return std::to_string(info.st_ino) + " " + std::to_string(info.st_size) + " " +
+           std::to_string(info.st_mtim.tv_sec) + "." + std::to_string(info.st_mtim.tv_nsec);
+  };
+  return file;
 }
 
 // What the captive-portal check of clients expects: their challenge back.
@@ -57,6 +89,7 @@ struct ControlPlane::State {
   ~State() { directory.listen({}); }
 
   Result<void, std::string> open_tailnet(const Config& config);
+  Result<void, std::string> open_policy(const Config& config);
   Result<void, std::string> open_relay(const Config& config);
   Result<void, std::string> open_stun(const Config& config);
   Config as_bound(Config config) const;
@@ -71,6 +104,7 @@ struct ControlPlane::State {
   telemetry::Metrics& metrics;
   std::unique_ptr<MapSources> sources;
   std::unique_ptr<control::Tailnet> tailnet;
+  std::unique_ptr<control::PolicyDesk> policy;
   std::optional<control::Pings> pings;
   std::optional<control::RouteProbes> probes;
   std::unique_ptr<api::Machine> machine;
@@ -172,6 +206,28 @@ api::MachineOptions ControlPlane::State::machine_options() {
   return options;
 }
 
+// A policy that is wrong is no start: everything would be allowed, or nothing.
+Result<void, std::string> ControlPlane::State::open_policy(const Config& config) {
+  control::PolicyDesk::Options options;
+  if (config.policy.mode == "database") {
+    options.mode = control::PolicyDesk::Mode::kDatabase;
+  } else {
+    options.file = policy_file(config.policy.path);
+  }
+  options.on_file = [this](const Result<void, std::string>& done) {
+    if (done.ok()) {
+      log.info("the policy was read again", {});
+    } else {
+      log.error("the policy was refused, the one in service stays", {{"reason", done.error()}});
+    }
+  };
+  ES_TRY(policy, control::PolicyDesk::open(directory, *tailnet, std::move(options)));
+  if (!policy->document()) {
+    log.warn("there is no policy: every node may talk to every other", {});
+  }
+  return {};
+}
+
 Result<void, std::string> ControlPlane::State::open_relay(const Config& config) {
   const DerpServerConfig& server = config.derp.server;
   if (!server.enabled) return {};
@@ -265,6 +321,7 @@ Result<std::unique_ptr<ControlPlane>, std::string> ControlPlane::open(
   ES_CHECK(state->open_stun(config));
   ES_TRY(state->sources, MapSources::open(state->as_bound(config), log));
   ES_CHECK(state->open_tailnet(config));
+  ES_CHECK(state->open_policy(config));
   ES_CHECK(state->open_relay(config));
   return std::unique_ptr<ControlPlane>(new ControlPlane(std::move(state)));
 }
@@ -316,6 +373,7 @@ void ControlPlane::start() {
   state->sources->start(
       {[state](std::string json) { state->tailnet->set_dns_config(std::move(json)); },
        [state](std::string json) { state->tailnet->set_derp_map(std::move(json)); }});
+  state->policy->start();
   state->ticker = std::thread([state] { state->run(); });
   if (state->stun_server) state->stun_thread = std::thread([state] { state->io.run(); });
 }
@@ -323,6 +381,7 @@ void ControlPlane::start() {
 void ControlPlane::stop() {
   State& s = *state_;
   s.sources->stop();
+  if (s.policy) s.policy->stop();
   {
     const std::lock_guard lock(s.mutex);
     s.stopping = true;
@@ -336,7 +395,16 @@ void ControlPlane::stop() {
 control::Tailnet& ControlPlane::tailnet() { return *state_->tailnet; }
 
 Result<void, std::string> ControlPlane::reload(const Config& config) {
-  return state_->sources->reload(state_->as_bound(config));
+  State& s = *state_;
+  // The policy that was read before is kept when the other part is wrong, and the reverse: each is
+  // right by itself.
+  ES_CHECK(s.sources->reload(s.as_bound(config)));
+  const bool database = config.policy.mode == "database";
+  if (database != (s.policy->mode() == control::PolicyDesk::Mode::kDatabase)) {
+    return std::string("policy.mode changes only with a restart");
+  }
+  if (database) return {};
+  return s.policy->reload(policy_file(config.policy.path));
 }
 
 void ControlPlane::ping(uint64_t node, const std::function<void(std::string json)>& answer) {
@@ -376,6 +444,8 @@ std::string ControlPlane::derp_debug_json() const {
   return "{\"embedded\":" + (s.hub ? std::to_string(s.region_id) : std::string("null")) +
          ",\"map\":" + s.sources->derp_map_json() + "}";
 }
+
+control::PolicyDesk& ControlPlane::policy() { return *state_->policy; }
 
 void ControlPlane::add_metrics() {
   State* const s = state_.get();

@@ -7,6 +7,7 @@
 #include "common/base/time.h"
 #include "native/cli/config.h"
 #include "native/control/directory.h"
+#include "native/control/policy_desk.h"
 #include "native/control/tailnet.h"
 #include "native/net/router.h"
 #include "native/tailcfg/keys.h"
@@ -41,9 +42,11 @@ class ControlPlane {
   // What clients are told of relays, for /debug/derp: {"embedded":<region or
   // null>,"map":<DERPMap>}.
   std::string derp_debug_json() const;
+  control::PolicyDesk& policy();
   // What the tailnet, the relay and STUN count.
   void add_metrics();
-  // Takes over DNS, the maps of relays and the files behind them. On an error nothing changes.
+  // Takes over DNS, the maps of relays, the policy's file, and the files behind them. What is wrong
+  // changes nothing.
   Result<void, std::string> reload(const Config& config);
 
  private:

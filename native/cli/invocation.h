@@ -46,6 +46,9 @@ enum class Command : uint8_t {
   kDebugMap,
   kPolicyCompile,
   kPolicyCheck,
+  kPolicyGet,
+  kPolicySet,
+  kPolicyExplain,
 };
 
 enum class Format : uint8_t { kText, kJson, kJsonLine, kYaml };
@@ -86,9 +89,13 @@ struct Invocation {
   std::string expiry;  // RFC 3339, or a duration from now; empty: now
   bool disable_expiry = false;
 
-  // kPolicyCompile, kPolicyCheck
+  // Policies. A check with a topology, or an offline one, needs no server.
   std::string policy_file;
   std::string topology_file;
+  bool offline = false;
+  std::string source;  // kPolicyExplain
+  std::string destination;
+  std::string protocol;
 
   std::string shell;  // kCompletion: bash, zsh or fish
 };

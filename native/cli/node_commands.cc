@@ -264,6 +264,14 @@ Outcome Session::run_nodes() {
       return debug_create_node();
     case Command::kDebugMap:
       return debug_map();
+    case Command::kPolicyGet:
+      return policy_get();
+    case Command::kPolicySet:
+      return policy_set();
+    case Command::kPolicyCheck:
+      return policy_check();
+    case Command::kPolicyExplain:
+      return policy_explain();
     default:
       return Failure{"this command does not talk to a server"};
   }

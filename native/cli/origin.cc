@@ -189,7 +189,7 @@ void Origin::State::add_routes() {
   };
   options.monotonic = [] { return Millis(monotonic_us() / 1000); };
   api::add_public_routes(router, std::move(options));
-  v1 = std::make_unique<api::V1>(*directory, control->tailnet());
+  v1 = std::make_unique<api::V1>(*directory, control->tailnet(), control->policy());
   v1->add_routes(router);
   control->add_routes(router);
   metrics_router.add(

@@ -31,6 +31,7 @@ class Session {
  private:
   Result<Json, Failure> get(const std::string& target);
   Result<Json, Failure> post(const std::string& target, const Json& body);
+  Result<Json, Failure> put(const std::string& target, const Json& body);
   Result<Json, Failure> remove(const std::string& target);
 
   void print(const Json& data, const std::string& text);
@@ -76,6 +77,11 @@ class Session {
   Outcome debug_create_node();
   Outcome debug_map();
   Outcome run_nodes();
+  // policy_remote.cc
+  Outcome policy_get();
+  Outcome policy_set();
+  Outcome policy_check();
+  Outcome policy_explain();
 
   const Invocation& in_;
   Io& io_;

@@ -61,6 +61,7 @@ Result<std::unique_ptr<Directory>, store::StoreError> Directory::create(
   ES_CHECK(self->store_->start(
       [self](store::Contents contents) {
         self->loaded_nodes_ = std::move(contents.nodes);
+        self->loaded_policy_ = std::move(contents.policy);
         self->tables_->load(std::move(contents));
       },
       [self](std::span<const store::Transaction> commits) { self->apply(commits); }));

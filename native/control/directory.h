@@ -153,6 +153,8 @@ class Directory {
   // For the tailnet, which shares the store: nodes as they were loaded (once), its own writes, and
   // every commit from now on, on the store's thread. An empty listener ends that.
   std::vector<store::Node> take_nodes() { return std::exchange(loaded_nodes_, {}); }
+  // The policy in force as it was loaded (once).
+  std::optional<store::Policy> take_policy() { return std::exchange(loaded_policy_, std::nullopt); }
   void submit(store::Transaction transaction, store::Store::Done done);
   void listen(std::function<void(std::span<const store::Transaction>)> listener);
   Refusal refusal_of(const store::StoreError& error, std::string_view noun) const;
@@ -190,6 +192,7 @@ class Directory {
   std::atomic<bool> storing_last_seen_{false};
   std::unique_ptr<Tables> tables_;
   std::vector<store::Node> loaded_nodes_;
+  std::optional<store::Policy> loaded_policy_;
   std::mutex listener_mutex_;
   std::function<void(std::span<const store::Transaction>)> listener_;
   std::unique_ptr<store::Store> store_;  // closed first: its thread feeds the tables

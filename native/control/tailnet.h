@@ -240,7 +240,13 @@ class Tailnet {
   struct Grant;  // under what terms a machine may be a node
   void admit(const tailcfg::MachineKey& machine, const tailcfg::RegisterRequest& request,
              const Grant& grant, WallTime now, Answer<NodePtr> answer, Calls& calls);
-  Entry* node_to_renew(const tailcfg::MachineKey& machine, const Grant& grant);
+  Entry* node_to_renew(const tailcfg::MachineKey& machine, const tailcfg::RegisterRequest& request,
+                       const Grant& grant);
+  // Gives the node to the tags that the client asks for, if the user may give them; what is wrong
+  // if not.
+  std::string take_requested_tags(const tailcfg::RegisterRequest& request, uint64_t user_id,
+                                  Grant& grant) const;
+  bool retag_known(Registering& r, const Entry& entry, Calls& calls);
   void finish_waiters(const std::string& auth_id, const tailcfg::RegisterResponse& response,
                       Calls& calls);
   void make_room_for(const tailcfg::MachineKey& machine, Calls& calls);

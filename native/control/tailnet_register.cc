@@ -37,10 +37,11 @@ std::string_view noun_of(const store::StoreError& error) {
   return error.kind == store::StoreErrorKind::kMissing ? "user" : "node";
 }
 
-std::string join(const std::vector<std::string>& list) {
+// Headscale's words; the reason comes after them.
+std::string refused_tags(const std::vector<std::string>& tags) {
   std::string out;
-  for (const std::string& item : list) out += (out.empty() ? "" : ", ") + item;
-  return out;
+  for (const std::string& tag : tags) out += (out.empty() ? "" : ", ") + tag;
+  return "requested tags [" + out + "] are invalid or not permitted: ";
 }
 
 }  // namespace
@@ -99,6 +100,7 @@ bool Tailnet::register_known(Registering& r, Entry& entry, Calls& calls) {
     log_out(r, entry, calls);
     return true;
   }
+  if (!expired && retag_known(r, entry, calls)) return true;
   // A restarted client repeats its key; a spent one must not keep it out.
   if (!expired && (!request.auth_key.empty() || !request.followup.empty())) {
     r.reply(state_of(entry, r.now), calls);
@@ -165,7 +167,7 @@ void Tailnet::register_with_key(Registering& r, Calls& calls) {
     refusal = "this auth key has expired; ask for a new one";
   } else if (key->used && !key->reusable) {
     refusal = kUsed;
-  } else {
+  } else if (!key->tags.empty()) {
     std::vector<std::string> denied;
     for (const std::string& tag : r.request.hostinfo.request_tags) {
       if (std::find(key->tags.begin(), key->tags.end(), tag) == key->tags.end()) {
@@ -173,16 +175,19 @@ void Tailnet::register_with_key(Registering& r, Calls& calls) {
       }
     }
     if (!denied.empty()) {
-      refusal = "requested tags [" + join(denied) + "] are invalid or not permitted";
+      refusal = refused_tags(denied) + "the auth key has others";
     }
+  }
+  Grant grant;
+  grant.tags = key == nullptr ? std::vector<std::string>{} : key->tags;
+  if (refusal.empty() && grant.tags.empty()) {
+    grant.user_id = key->user_id;
+    refusal = take_requested_tags(r.request, key->user_id.value_or(0), grant);
   }
   if (!refusal.empty()) {
     ++stats_.refused_registrations;
     return r.refuse(std::move(refusal), calls);
   }
-  Grant grant;
-  grant.tags = key->tags;
-  if (grant.tags.empty()) grant.user_id = key->user_id;
   grant.pre_auth_key_id = key->id;
   grant.use_key = !key->reusable;
   grant.ephemeral = key->ephemeral || r.request.ephemeral;
@@ -213,15 +218,75 @@ void Tailnet::register_with_key(Registering& r, Calls& calls) {
       calls);
 }
 
-// The node that this machine already is under the same owner: it keeps its id and addresses.
-Tailnet::Entry* Tailnet::node_to_renew(const tailcfg::MachineKey& machine, const Grant& grant) {
+std::string Tailnet::take_requested_tags(const tailcfg::RegisterRequest& request, uint64_t user_id,
+                                         Grant& grant) const {
+  const std::vector<std::string>& wanted = request.hostinfo.request_tags;
+  if (wanted.empty()) return {};
+  if (policy_ == nullptr) {
+    return refused_tags(wanted) + "this tailnet has no policy that says who owns them";
+  }
+  std::vector<std::string> denied;
+  for (const std::string& tag : wanted) {
+    if (!policy_->index().user_may_tag(user_id, tag)) denied.push_back(tag);
+  }
+  if (!denied.empty()) {
+    return refused_tags(denied) + "by the tagOwners of the policy they are not this user's";
+  }
+  grant.user_id.reset();
+  grant.vouched_by = user_id;
+  grant.tags = wanted;
+  std::sort(grant.tags.begin(), grant.tags.end());
+  grant.tags.erase(std::unique(grant.tags.begin(), grant.tags.end()), grant.tags.end());
+  return {};
+}
+
+// A user's node that asks for tags gets them if they are its user's to give. A node that has tags
+// keeps them, whatever it was started with: an operator may have given it others.
+bool Tailnet::retag_known(Registering& r, const Entry& entry, Calls& calls) {
+  const Node& node = *entry.node;
+  if (r.request.hostinfo.request_tags.empty() || node.tagged() || !node.row.user_id) return false;
+  Grant grant;
+  if (std::string refusal = take_requested_tags(r.request, *node.row.user_id, grant);
+      !refusal.empty()) {
+    ++stats_.refused_registrations;
+    r.refuse(std::move(refusal), calls);
+    return true;
+  }
+  const uint64_t id = node.row.id;
+  submit(
+      {{store::SetNodeTags{id, std::move(grant.tags)}}},
+      [this, id, now = r.now, answer = std::move(r.answer)](auto done) {
+        tailcfg::RegisterResponse out;
+        {
+          const std::lock_guard lock(mutex_);
+          const Entry* found = find(id);
+          if (done.ok() && found != nullptr) {
+            out = state_of(*found, now);
+          } else {
+            out.error = kTryAgain;
+          }
+        }
+        answer(std::move(out));
+      },
+      calls);
+  return true;
+}
+
+// The node that this machine already is under the same owner: it keeps its id and addresses. So it
+// does when its user gives it to tags.
+Tailnet::Entry* Tailnet::node_to_renew(const tailcfg::MachineKey& machine,
+                                       const tailcfg::RegisterRequest& request,
+                                       const Grant& grant) {
   const auto it = by_machine_.find(machine);
   if (it == by_machine_.end()) return nullptr;
   for (const uint64_t id : it->second) {
     Entry* entry = find(id);
     const Node& node = *entry->node;
     const bool same_owner = grant.user_id ? node.row.user_id == grant.user_id : node.tagged();
-    if (same_owner) return entry;
+    const bool given_away =
+        grant.vouched_by && node.row.user_id == grant.vouched_by &&
+        (node.node_key == request.node_key || node.node_key == request.old_node_key);
+    if (same_owner || given_away) return entry;
   }
   return nullptr;
 }
@@ -239,7 +304,7 @@ void Tailnet::admit(const tailcfg::MachineKey& machine, const tailcfg::RegisterR
   store::Transaction transaction;
   if (grant.use_key) transaction.changes.push_back(store::UsePreAuthKey{*grant.pre_auth_key_id});
 
-  if (Entry* known = node_to_renew(machine, grant)) {
+  if (Entry* known = node_to_renew(machine, request, grant)) {
     const uint64_t id = known->node->row.id;
     transaction.changes.push_back(store::SetNodeIdentity{.id = id,
                                                          .node_key = request.node_key.text(),
@@ -409,9 +474,20 @@ void Tailnet::approve(std::string_view auth_id, uint64_t user_id, WallTime now,
     if (deciding) return answer(Refusal{Reason::kConflict, std::string(kBeingDecided)});
     return answer(Refusal{Reason::kNotFound, std::string(kNoSuchRegistration)});
   }
-  it->second.deciding = true;
   Grant grant;
   grant.user_id = user_id;
+  if (const std::string refusal = take_requested_tags(it->second.request, user_id, grant);
+      !refusal.empty()) {
+    // Neither side can change it any more: both are told.
+    ++stats_.refused_registrations;
+    tailcfg::RegisterResponse response;
+    response.error = refusal;
+    finish_waiters(it->first, response, calls);
+    lock.unlock();
+    run(calls);
+    return answer(Refusal{Reason::kInvalid, refusal});
+  }
+  it->second.deciding = true;
   grant.ephemeral = it->second.request.ephemeral;
   grant.method = "cli";
   admit(

@@ -59,6 +59,7 @@ struct Tailnet::Registering {
 struct Tailnet::Grant {
   std::optional<uint64_t> user_id;  // none: owned by the tags
   std::vector<std::string> tags;
+  std::optional<uint64_t> vouched_by;  // who owns the tags that the client asked for
   std::optional<uint64_t> pre_auth_key_id;
   bool use_key = false;  // it may be used once: take it in the same transaction
   bool ephemeral = false;

@@ -82,12 +82,22 @@ struct Node {
   friend bool operator==(const Node&, const Node&) = default;
 };
 
-// Everything, each ascending by id.
+// A policy document; the one with the highest id is in force, the others are its history.
+struct Policy {
+  uint64_t id = 0;
+  std::string text;
+  WallTime created_at{};
+
+  friend bool operator==(const Policy&, const Policy&) = default;
+};
+
+// Everything, each ascending by id; of policies the one in force.
 struct Contents {
   std::vector<User> users;
   std::vector<PreAuthKey> pre_auth_keys;
   std::vector<ApiKey> api_keys;
   std::vector<Node> nodes;
+  std::optional<Policy> policy;
 };
 
 }  // namespace es::store

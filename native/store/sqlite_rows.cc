@@ -36,6 +36,8 @@ Result<SqliteRows, StoreError> SqliteRows::prepare(sqlite3* db) {
       {&rows.expire_api_key_, "UPDATE api_keys SET expiration = ? WHERE id = ?"},
       {&rows.delete_api_key_, "DELETE FROM api_keys WHERE id = ?"},
       {&rows.touch_api_key_, "UPDATE api_keys SET last_seen = ? WHERE id = ?"},
+      {&rows.insert_policy_, "INSERT INTO policies(data, created_at) VALUES(?, ?)"},
+      {&rows.select_policy_, "SELECT id, data, created_at FROM policies ORDER BY id DESC LIMIT 1"},
       {&rows.select_users_,
        "SELECT id, name, display_name, email, provider_identifier, provider, profile_pic_url,"
        " created_at, updated_at FROM users ORDER BY id"},
@@ -93,6 +95,11 @@ Result<Contents, StoreError> SqliteRows::load() {
                             .created_at = s.column_time(5)});
   }
   ES_TRY(all.nodes, nodes_.load());
+  for (Statement& s = select_policy_;;) {
+    ES_TRY(const bool row, s.next());
+    if (!row) break;
+    all.policy = Policy{s.column_id(0), s.column_text(1), s.column_time(2)};
+  }
   return all;
 }
 
@@ -199,6 +206,12 @@ DbStatus SqliteRows::apply(ExpireApiKey& c) {
 }
 
 DbStatus SqliteRows::apply(DeleteApiKey& c) { return delete_row(delete_api_key_, c.id, "API key"); }
+
+DbStatus SqliteRows::apply(InsertPolicy& c) {
+  insert_policy_.bind_text(1, c.policy.text);
+  insert_policy_.bind_time(2, c.policy.created_at);
+  return insert(insert_policy_, c.policy.id);
+}
 
 DbStatus SqliteRows::apply(TouchApiKeys& c) {
   for (const auto& [id, at] : c.last_seen) {

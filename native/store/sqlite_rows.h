@@ -29,6 +29,7 @@ class SqliteRows {
   DbStatus apply(ExpireApiKey& c);
   DbStatus apply(DeleteApiKey& c);
   DbStatus apply(TouchApiKeys& c);
+  DbStatus apply(InsertPolicy& c);
   // Changes of nodes.
   template <class C>
   DbStatus apply(C& c) {
@@ -51,6 +52,8 @@ class SqliteRows {
   Statement expire_api_key_;
   Statement delete_api_key_;
   Statement touch_api_key_;
+  Statement insert_policy_;
+  Statement select_policy_;
   Statement select_users_;
   Statement select_pre_auth_keys_;
   Statement select_api_keys_;

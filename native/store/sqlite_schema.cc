@@ -75,6 +75,13 @@ CREATE TABLE nodes(
 CREATE INDEX idx_nodes_user ON nodes(user_id);
 CREATE INDEX idx_nodes_pre_auth_key ON nodes(pre_auth_key_id);
 )sql"},
+    {"policies", R"sql(
+CREATE TABLE policies(
+  id integer PRIMARY KEY AUTOINCREMENT,
+  data text NOT NULL,
+  created_at integer NOT NULL
+) STRICT;
+)sql"},
 };
 
 DbStatus run_migrations(sqlite3* db, std::span<const Migration> list) {

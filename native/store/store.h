@@ -137,11 +137,16 @@ struct TouchNodes {
   std::vector<std::pair<uint64_t, WallTime>> last_seen;
 };
 
+struct InsertPolicy {
+  Policy policy;  // id is filled in the commit
+};
+
 using Change =
     std::variant<InsertUser, RenameUser, DeleteUser, InsertPreAuthKey, ExpirePreAuthKey,
                  DeletePreAuthKey, UsePreAuthKey, InsertApiKey, ExpireApiKey, DeleteApiKey,
                  TouchApiKeys, InsertNode, SetNodeIdentity, SetNodeInfo, RenameNode, SetNodeTags,
-                 SetNodeExpiry, SetNodeRoutes, SetNodeAddresses, DeleteNode, TouchNodes>;
+                 SetNodeExpiry, SetNodeRoutes, SetNodeAddresses, DeleteNode, TouchNodes,
+                 InsertPolicy>;
 
 // All of its changes are stored, or none. In a commit the ids are filled in.
 struct Transaction {

@@ -120,7 +120,12 @@ void measure_list(const std::string& path) {
     directory->create_user(user, wall_time_ms(1'790'000'000'000), [&](auto) { ++made; });
   }
   while (made < 1000) std::this_thread::yield();
-  api::V1 v1(*directory);
+  control::TailnetOptions options;
+  options.addresses.v4 = *parse_ip_prefix("100.64.0.0/10");
+  const auto tailnet =
+      control::Tailnet::create(*directory, {}, std::move(options), WallTime{}).value();
+  const auto desk = control::PolicyDesk::open(*directory, *tailnet, {}).value();
+  api::V1 v1(*directory, *tailnet, *desk);
   net::Router router;
   v1.add_routes(router);
   const net::Match match = router.match("GET", "/api/v1/user");

@@ -30,11 +30,16 @@ class ApiUnderTest {
       : directory_(store == nullptr ? control::open_directory(dir_.file())
                                     : control::directory_over(std::move(store))),
         tailnet_(make_tailnet(*directory_)),
-        v1_(*directory_, *tailnet_) {
+        policy_(make_policy_desk(*directory_, *tailnet_)),
+        v1_(*directory_, *tailnet_, *policy_) {
     directory_->listen([this](auto commits) { tailnet_->apply(commits); });
+    policy_->start();
     v1_.add_routes(router_);
   }
-  ~ApiUnderTest() { directory_->listen({}); }
+  ~ApiUnderTest() {
+    policy_->stop();
+    directory_->listen({});
+  }
   ApiUnderTest(const ApiUnderTest&) = delete;
   ApiUnderTest& operator=(const ApiUnderTest&) = delete;
 
@@ -89,8 +94,18 @@ class ApiUnderTest {
     return std::move(made).value();
   }
 
+  static std::unique_ptr<control::PolicyDesk> make_policy_desk(control::Directory& directory,
+                                                               control::Tailnet& tailnet) {
+    control::PolicyDesk::Options options;
+    options.mode = control::PolicyDesk::Mode::kDatabase;
+    auto made = control::PolicyDesk::open(directory, tailnet, std::move(options));
+    if (!made.ok()) FAIL(made.error());
+    return std::move(made).value();
+  }
+
   std::unique_ptr<control::Directory> directory_;
   std::unique_ptr<control::Tailnet> tailnet_;
+  std::unique_ptr<control::PolicyDesk> policy_;
   V1 v1_;
   net::Router router_;
 };

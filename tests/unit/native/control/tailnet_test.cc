@@ -152,7 +152,9 @@ TEST_CASE("a refused registration says what is wrong") {
   CHECK(error(2, "tskey-auth-junk").find("invalid") != std::string::npos);
   tailcfg::RegisterRequest tagged = Net::request(2, net.key());
   tagged.hostinfo.request_tags = {"tag:web"};
-  CHECK(net.enlist(2, tagged).error == "requested tags [tag:web] are invalid or not permitted");
+  CHECK(net.enlist(2, tagged).error ==
+        "requested tags [tag:web] are invalid or not permitted: this tailnet has no policy that "
+        "says who owns them");
 }
 
 TEST_CASE("a second machine cannot take over a node key") {

@@ -1,0 +1,70 @@
+// policy get, set, check and explain: what the server does with policies.
+#include "native/cli/session.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+namespace es::cli {
+namespace {
+
+Result<std::string, Failure> read_policy_file(const std::string& path) {
+  if (path == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return Failure{"cannot read " + path + ": " + std::strerror(errno)};
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+}  // namespace
+
+Outcome Session::policy_get() {
+  ES_TRY(const Json answer, get("/api/v1/policy"));
+  if (in_.format != Format::kText) {
+    print(answer, {});
+    return {};
+  }
+  // As it was given, so that what is printed can be set again.
+  const std::string text = text_of(answer, "policy");
+  io_.out += text;
+  if (!text.ends_with('\n')) io_.out += '\n';
+  return {};
+}
+
+Outcome Session::policy_set() {
+  ES_TRY(const std::string text, read_policy_file(in_.policy_file));
+  ES_TRY(const Json answer, put("/api/v1/policy", Json{{"policy", text}}));
+  print(answer, "The policy is in service.");
+  return {};
+}
+
+Outcome Session::policy_check() {
+  ES_TRY(const std::string text, read_policy_file(in_.policy_file));
+  ES_TRY(const Json answer, post("/api/v1/policy/check", Json{{"policy", text}}));
+  print(answer, "The policy is good.");
+  return {};
+}
+
+Outcome Session::policy_explain() {
+  std::string target = "/api/v1/policy/explain?src=" + percent_encode(in_.source) +
+                       "&dst=" + percent_encode(in_.destination);
+  if (!in_.protocol.empty()) target += "&proto=" + percent_encode(in_.protocol);
+  ES_TRY(const Json answer, get(target));
+  const Json& decisions = list_of(answer, "decisions");
+  Table rows;
+  for (const Json& d : decisions) {
+    const std::string line = text_of(d, "line");
+    const bool allowed = flag_of(d, "allowed");
+    const std::string without = allowed ? "there is no policy" : "no rule allows it";
+    rows.push_back({text_of(d, "src"), text_of(d, "dst"), text_of(d, "port"),
+                    allowed ? "allowed" : "denied", line == "0" ? without : "line " + line,
+                    text_of(d, "rule")});
+  }
+  print_list(decisions, {"Source", "Destination", "Port", "Verdict", "Because", "Rule"}, rows);
+  return {};
+}
+
+}  // namespace es::cli
