@@ -235,6 +235,7 @@ void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
       node.row.expiry = identity->expiry;
     });
     mark_self(*entry, calls);
+    approve_by_policy(*entry, calls);
   } else if (const auto* name = std::get_if<store::RenameNode>(&stored)) {
     Entry* entry = find(name->id);
     if (entry == nullptr) return;
@@ -255,6 +256,7 @@ void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
       node.row.user_id.reset();
     });
     mark_self(*entry, calls);
+    approve_by_policy(*entry, calls);
   } else if (const auto* expiry = std::get_if<store::SetNodeExpiry>(&stored)) {
     Entry* entry = find(expiry->id);
     if (entry == nullptr) return;
@@ -427,6 +429,11 @@ void Tailnet::set_tags(uint64_t id, std::vector<std::string> tags, Answer<NodePt
     if (const Status status = check_tag(tag); !status.ok()) {
       return answer(Refusal{Reason::kInvalid, std::string(status.error().what)});
     }
+  }
+  if (const std::string unknown = unknown_tag(tags); !unknown.empty()) {
+    return answer(Refusal{Reason::kInvalid, "requested tags [" + unknown +
+                                                "] are invalid or not permitted: the policy's "
+                                                "tagOwners do not have them"});
   }
   std::sort(tags.begin(), tags.end());
   tags.erase(std::unique(tags.begin(), tags.end()), tags.end());

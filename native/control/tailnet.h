@@ -227,6 +227,8 @@ class Tailnet {
   void refresh(MapSession& session, Calls& calls);
   void refresh_routes(MapSession& session, const Entry& self);
   void approve_by_policy(Entry& entry, Calls& calls);
+  // The first that a policy does not know; empty without one.
+  std::string unknown_tag(const std::vector<std::string>& tags) const;
   bool sees(const Entry& viewer, const Entry& peer) const;
 
   struct Registering;  // one register request on its way

@@ -213,6 +213,15 @@ void Tailnet::refresh_routes(MapSession& session, const Entry& self) {
   }
 }
 
+std::string Tailnet::unknown_tag(const std::vector<std::string>& tags) const {
+  const std::lock_guard lock(mutex_);
+  if (policy_ == nullptr) return {};
+  const auto it = std::find_if(tags.begin(), tags.end(), [&](const std::string& tag) {
+    return !policy_->index().tag_exists(tag);
+  });
+  return it == tags.end() ? std::string() : *it;
+}
+
 // Routes that the policy approves need nobody else's word. What was approved stays approved.
 void Tailnet::approve_by_policy(Entry& entry, Calls& calls) {
   if (policy_ == nullptr) return;

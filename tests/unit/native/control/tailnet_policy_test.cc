@@ -208,6 +208,10 @@ TEST_CASE("a change of tags moves a node between rules") {
   REQUIRE(c.pull(4));
   CHECK(c.client(4).peer_ids() == Ids{1, 2});
   CHECK(c.client(4).rules().size() == 1);
+  const auto unknown =
+      wait<NodePtr>([&](auto answer) { c.net.tailnet().set_tags(4, {"tag:none"}, answer); });
+  REQUIRE_FALSE(unknown.ok());
+  CHECK(unknown.error().text.find("tag:none") != std::string::npos);
   must(wait<NodePtr>([&](auto answer) { c.net.tailnet().set_tags(3, {"tag:db"}, answer); }));
   REQUIRE(c.pull(1));
   CHECK(c.last[1].at("PeersRemoved") == json({3}));
@@ -256,7 +260,14 @@ TEST_CASE("routes show to those who may use them, by the router that via names")
   }
   must(wait<void>([&](auto answer) { c.net.directory().ping(answer); }));
   c.pull_all();
-  // Approved by the policy, as far as it does.
+  // Approved by the policy, as far as it does; also for who gets the tag later.
+  tailcfg::MapRequest late = Net::poll(2);
+  late.hostinfo.routable_ips = {"10.7.0.0/16"};
+  REQUIRE(c.net.tailnet().update(machine(2), late, c.net.now).ok());
+  CHECK(c.net.tailnet().node(2)->row.approved_routes.empty());
+  must(wait<NodePtr>([&](auto answer) { c.net.tailnet().set_tags(2, {"tag:web"}, answer); }));
+  must(wait<void>([&](auto answer) { c.net.directory().ping(answer); }));
+  CHECK(c.net.tailnet().node(2)->row.approved_routes.size() == 1);
   using List = std::vector<std::string>;
   CHECK(c.net.tailnet().node(3)->row.approved_routes == List{"10.9.0.0/16"});
   CHECK(c.net.tailnet().node(4)->row.approved_routes == List{"0.0.0.0/0", "10.9.0.0/16", "::/0"});
