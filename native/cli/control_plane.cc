@@ -396,15 +396,13 @@ control::Tailnet& ControlPlane::tailnet() { return *state_->tailnet; }
 
 Result<void, std::string> ControlPlane::reload(const Config& config) {
   State& s = *state_;
-  // The policy that was read before is kept when the other part is wrong, and the reverse: each is
-  // right by itself.
-  ES_CHECK(s.sources->reload(s.as_bound(config)));
   const bool database = config.policy.mode == "database";
   if (database != (s.policy->mode() == control::PolicyDesk::Mode::kDatabase)) {
     return std::string("policy.mode changes only with a restart");
   }
-  if (database) return {};
-  return s.policy->reload(policy_file(config.policy.path));
+  if (!database) ES_CHECK(s.policy->reload(policy_file(config.policy.path)));
+  // A policy that was good stays in service when this is wrong: its file is followed anyway.
+  return s.sources->reload(s.as_bound(config));
 }
 
 void ControlPlane::ping(uint64_t node, const std::function<void(std::string json)>& answer) {
