@@ -59,15 +59,17 @@ void post_to(std::shared_ptr<ts2021::Connection> connection, Task task) {
   target->post([held = std::move(connection), task = std::move(task)]() mutable { task(); });
 }
 
-// A message of the map stream: 4 bytes of little-endian length, then the payload.
-h2::Chunk map_frame(const std::string& payload) {
-  std::vector<uint8_t> frame(4 + payload.size());
-  ByteWriter out(frame);
-  out.u32le(static_cast<uint32_t>(payload.size()));
-  out.text(payload);
-  auto owner = std::make_shared<const std::vector<uint8_t>>(std::move(frame));
-  const Bytes view(*owner);
-  return {std::move(owner), view};
+// A message of the map stream: 4 bytes of little-endian length, then the payload, whose pieces
+// other streams may be sending too.
+using MapFrame = std::vector<h2::Chunk>;
+
+MapFrame map_frame(const control::MapMessage& message) {
+  std::array<uint8_t, 4> len;
+  ByteWriter(len).u32le(static_cast<uint32_t>(message.size()));
+  MapFrame frame{h2::Chunk::copy_of(len)};
+  frame.reserve(1 + message.pieces.size());
+  for (const auto& piece : message.pieces) frame.push_back(h2::Chunk::share(piece));
+  return frame;
 }
 
 }  // namespace
@@ -170,7 +172,7 @@ class Machine::Handler final : public h2::ServerHandler {
     std::string body;
     std::optional<control::Tailnet::Ticket> ticket;  // a registration that may wait
     std::shared_ptr<control::MapSession> session;
-    std::optional<h2::Chunk> waiting;  // the stream's buffer is full
+    std::optional<MapFrame> waiting;  // the stream's buffer is full
     WallTime last_sent{};
   };
 
@@ -304,12 +306,11 @@ class Machine::Handler final : public h2::ServerHandler {
     if (!stream.waiting) http_session->finish(id);
   }
 
-  void send(h2::StreamId id, Stream& stream, h2::Chunk chunk) {
+  void send(h2::StreamId id, Stream& stream, MapFrame frame) {
     h2::ServerSession* session = http();
     if (session == nullptr) return;
     stream.last_sent = clock_();
-    h2::Chunk kept = chunk;
-    if (session->write(id, std::move(chunk)) == h2::Write::kFull) stream.waiting = std::move(kept);
+    if (session->write(id, frame) == h2::Write::kFull) stream.waiting = std::move(frame);
   }
 
   // Everything that the session has, as long as the client reads; returns how many messages.

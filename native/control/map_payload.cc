@@ -31,27 +31,44 @@ void append_frame(std::string& out, std::string_view text) {
 std::shared_ptr<const MapPiece> make_map_piece(std::string text) {
   auto piece = std::make_shared<MapPiece>();
   append_frame(piece->zstd, text);
+  piece->zstd.shrink_to_fit();
   piece->text = std::move(text);
   return piece;
 }
 
-void MapPayload::piece(const MapPiece& piece) {
-  if (compression_ == Compression::kNone) {
-    pending_ += piece.text;
-    return;
-  }
+size_t MapMessage::size() const {
+  size_t total = 0;
+  for (const auto& piece : pieces) total += piece->size();
+  return total;
+}
+
+std::string MapMessage::joined() const {
+  std::string out;
+  out.reserve(size());
+  for (const auto& piece : pieces) out += *piece;
+  return out;
+}
+
+void MapPayload::piece(const std::shared_ptr<const MapPiece>& piece) {
   flush();
-  out_ += piece.zstd;
+  const bool plain = compression_ == Compression::kNone;
+  out_.pieces.emplace_back(piece, plain ? &piece->text : &piece->zstd);
 }
 
 void MapPayload::flush() {
   if (pending_.empty()) return;
-  append_frame(out_, pending_);
+  std::string bytes;
+  if (compression_ == Compression::kNone) {
+    bytes = std::move(pending_);
+  } else {
+    append_frame(bytes, pending_);
+    bytes.shrink_to_fit();  // it may wait for a slow client
+  }
+  out_.pieces.push_back(std::make_shared<const std::string>(std::move(bytes)));
   pending_.clear();
 }
 
-std::string MapPayload::finish() {
-  if (compression_ == Compression::kNone) return std::move(pending_);
+MapMessage MapPayload::finish() {
   flush();
   return std::move(out_);
 }

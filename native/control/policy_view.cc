@@ -165,7 +165,7 @@ void PolicyView::write_shared(const tailcfg::FilterRule& rule, std::string& text
     from.piece = make_map_piece("[" + json);
   }
   out.text(std::exchange(text, {}));
-  out.piece(*from.piece);
+  out.piece(from.piece);
   std::string rest;
   append_json(rest, tailcfg::FilterRule{nullptr, rule.dst_ports, rule.ip_proto, rule.cap_grant});
   text += rest.substr(kEmptySources.size());

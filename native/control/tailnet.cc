@@ -81,6 +81,7 @@ Tailnet::Entry& Tailnet::insert(Node node) {
     free_slots_.pop_back();
     slots_[entry.slot] = &entry;
   }
+  spoil_block(entry);
   return entry;
 }
 
@@ -108,6 +109,7 @@ void Tailnet::erase(uint64_t id, Calls& calls) {
   entry.peers.for_each([&](uint32_t other) {
     if (other < slots_.size() && slots_[other] != nullptr) slots_[other]->peers.clear(slot);
   });
+  spoil_block(entry);
   slots_[slot] = nullptr;
   free_slots_.push_back(slot);
   nodes_.erase(it);

@@ -179,6 +179,8 @@ class Tailnet {
   // What the policy makes for a session's own node, and may have to be made again.
   enum View : uint8_t { kFilter = 1, kSsh = 2, kRoutes = 4, kAttributes = 8, kAllViews = 15 };
   struct Entry;         // a node and what hangs on it
+  struct PeerBlock;     // neighbours in slots_, rendered together
+  struct SharedDelta;   // a message that many sessions are to get
   struct Registration;  // waits for an approval
   struct Waiter {
     Ticket ticket = 0;
@@ -258,18 +260,24 @@ class Tailnet {
   void write_node(uint64_t id, store::Change change, Answer<NodePtr> answer);
 
   // Rendering.
-  const MapPiece& peer_piece(Entry& entry, const MapSession& viewer);
+  bool same_for_all(const Entry& entry) const;
+  static void forget_old_pieces(Entry& entry);
+  std::shared_ptr<const MapPiece> common_piece(Entry& entry);
+  std::shared_ptr<const MapPiece> peer_piece(Entry& entry, const MapSession& viewer);
   std::shared_ptr<const MapPiece> render_peer(const Entry& entry, tailcfg::Node wire) const;
   tailcfg::Node wire_node(const Node& node) const;
   std::string self_json(const Entry& entry) const;
   // Tells the client of a deleted node to log in: left alone it would ask for its map for ever.
   std::string farewell_json(const Entry& entry) const;
   std::string profile_json(uint64_t user) const;
-  std::string take(MapSession& session, WallTime now);
   void write_full(MapSession& session, WallTime now, MapPayload& out);
   static void append_ping(MapSession& session, std::string& out);
   void write_delta(MapSession& session, WallTime now, MapPayload& out);
   void write_profiles(MapSession& session, const std::vector<const Entry*>& of, MapPayload& out);
+  void write_peers(const MapSession& session, const Entry& self, MapPayload& out);
+  const PeerBlock& peer_block(size_t number);
+  void spoil_block(const Entry& entry);
+  std::optional<SharedDelta> delta_to_share(const MapSession& session) const;
   void start_policy(MapSession& session);
   void write_policy(MapSession& session, MapPayload& out);
   void close(MapSession& session, WallTime now);
@@ -285,6 +293,8 @@ class Tailnet {
   std::map<uint64_t, Entry> nodes_;
   std::vector<Entry*> slots_;  // null: free
   std::vector<uint32_t> free_slots_;
+  std::vector<PeerBlock> blocks_;  // of slots_
+  std::unique_ptr<SharedDelta> last_delta_;
   std::unique_ptr<PolicyView> policy_;  // null: everything is allowed
   uint64_t policy_epoch_ = 0;           // grows with every policy
   std::unordered_map<tailcfg::NodeKey, uint64_t> by_key_;
@@ -303,12 +313,12 @@ class MapSession {
   MapSession(const MapSession&) = delete;
   MapSession& operator=(const MapSession&) = delete;
 
-  // The next message, or nothing: the payload as the client asked for it, without length prefix.
-  std::optional<std::string> take(WallTime now);
+  // The next message, or nothing.
+  std::optional<MapMessage> take(WallTime now);
   // True when a newer session took over or the node is gone: end the stream.
   bool ended() const;
   // A keep-alive message in this session's form.
-  std::string keep_alive(WallTime now) const;
+  MapMessage keep_alive(WallTime now) const;
   // Ends the session; `now` is when the client left.
   void close(WallTime now);
 
@@ -322,7 +332,7 @@ class MapSession {
 
   bool has_news() const;
   bool overflows() const;
-  std::optional<std::string> next(WallTime now, Tailnet::Calls& calls);
+  std::optional<MapMessage> next(WallTime now, Tailnet::Calls& calls);
 
   Tailnet& tailnet_;
   const uint64_t node_id_;

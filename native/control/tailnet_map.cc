@@ -16,6 +16,9 @@ using Marks = uint8_t;
 // A delta that touches more nodes than this, and most of the tailnet, is sent as a whole map.
 constexpr size_t kMaxDeltaNodes = 1024;
 
+// How old the control time in a delta may be that was made for another session.
+constexpr Millis kDeltaAge{100};
+
 constexpr std::string_view kSelfCapabilities =
     "\"https://tailscale.com/cap/is-admin\":null,\"https://tailscale.com/cap/ssh\":null,"
     "\"default-auto-update\":";
@@ -191,21 +194,30 @@ std::shared_ptr<const MapPiece> Tailnet::render_peer(const Entry& entry, tailcfg
   return make_map_piece(std::move(text));
 }
 
+bool Tailnet::same_for_all(const Entry& entry) const {
+  return !entry.ipv4_disabled && (policy_ == nullptr || entry.node->hostinfo.routable_ips.empty());
+}
+
+void Tailnet::forget_old_pieces(Entry& entry) {
+  if (entry.rendered_version == entry.node->version) return;
+  entry.rendered = nullptr;
+  entry.variants.clear();
+  entry.rendered_version = entry.node->version;
+}
+
+std::shared_ptr<const MapPiece> Tailnet::common_piece(Entry& entry) {
+  forget_old_pieces(entry);
+  if (entry.rendered == nullptr) entry.rendered = render_peer(entry, wire_node(*entry.node));
+  return entry.rendered;
+}
+
 // Rendered once for all viewers; of a router, or where addresses are hidden, once for all that see
 // the same of it.
-const MapPiece& Tailnet::peer_piece(Entry& entry, const MapSession& viewer) {
+std::shared_ptr<const MapPiece> Tailnet::peer_piece(Entry& entry, const MapSession& viewer) {
+  if (same_for_all(entry) && !viewer.policy_.ipv4_disabled) return common_piece(entry);
+  forget_old_pieces(entry);
   const Node& node = *entry.node;
-  if (entry.rendered_version != node.version) {
-    entry.rendered = nullptr;
-    entry.variants.clear();
-    entry.rendered_version = node.version;
-  }
   const bool no_ipv4 = entry.ipv4_disabled || viewer.policy_.ipv4_disabled;
-  const bool same_for_all = !no_ipv4 && (policy_ == nullptr || node.hostinfo.routable_ips.empty());
-  if (same_for_all) {
-    if (entry.rendered == nullptr) entry.rendered = render_peer(entry, wire_node(node));
-    return *entry.rendered;
-  }
   tailcfg::Node wire = wire_node(node);
   if (policy_ != nullptr) show_by_policy(viewer.policy_, no_ipv4, wire);
   std::string key = no_ipv4 ? "6" : "";
@@ -213,7 +225,7 @@ const MapPiece& Tailnet::peer_piece(Entry& entry, const MapSession& viewer) {
   if (entry.variants.size() >= kMaxVariants) entry.variants.clear();
   auto& piece = entry.variants[std::move(key)];
   if (piece == nullptr) piece = render_peer(entry, std::move(wire));
-  return *piece;
+  return piece;
 }
 
 std::string Tailnet::self_json(const Entry& entry) const {
@@ -349,19 +361,8 @@ void Tailnet::write_full(MapSession& session, WallTime now, MapPayload& out) {
     if (sees(self, entry)) profiles.push_back(&entry);
   }
   write_profiles(session, profiles, out);
-  bool first = true;
-  for (auto& [id, entry] : nodes_) {
-    if (!sees(self, entry)) continue;
-    const MapPiece& piece = peer_piece(entry, session);
-    if (first) {
-      out.text(",\"Peers\":[");
-      out.text(std::string_view(piece.text).substr(1));
-    } else {
-      out.piece(piece);
-    }
-    first = false;
-  }
-  out.text(first ? "}" : "]}");
+  write_peers(session, self, out);
+  out.text("}");
   session.full_ = false;
   session.self_ = false;
   session.shared_ = 0;
@@ -419,10 +420,10 @@ void Tailnet::write_delta(MapSession& session, WallTime now, MapPayload& out) {
   if (!removed.empty()) out.text(",\"PeersRemoved\":[" + removed + "]");
   bool first = true;
   for (Entry* const entry : whole) {
-    const MapPiece& piece = peer_piece(*entry, session);
+    const auto piece = peer_piece(*entry, session);
     if (first) {
       out.text(",\"PeersChanged\":[");
-      out.text(std::string_view(piece.text).substr(1));
+      out.text(std::string_view(piece->text).substr(1));
     } else {
       out.piece(piece);
     }
@@ -464,14 +465,14 @@ bool MapSession::overflows() const {
   return marks_.size() - static_cast<size_t>(gone) > kMaxDeltaNodes;
 }
 
-std::optional<std::string> MapSession::take(WallTime now) {
+std::optional<MapMessage> MapSession::take(WallTime now) {
   Tailnet::Calls calls;
   auto message = next(now, calls);
   run(calls);
   return message;
 }
 
-std::optional<std::string> MapSession::next(WallTime now, Tailnet::Calls& calls) {
+std::optional<MapMessage> MapSession::next(WallTime now, Tailnet::Calls& calls) {
   const std::lock_guard lock(tailnet_.mutex_);
   if (ended_) {
     if (farewell_.empty()) return std::nullopt;
@@ -490,13 +491,27 @@ std::optional<std::string> MapSession::next(WallTime now, Tailnet::Calls& calls)
   MapPayload out(compression_);
   if (full_) {
     tailnet_.write_full(*this, now, out);
-  } else {
-    tailnet_.write_delta(*this, now, out);
+    return out.finish();
   }
-  return out.finish();
+  auto shared = tailnet_.delta_to_share(*this);
+  auto& last = tailnet_.last_delta_;
+  if (shared && last && last->same_but_time(*shared) && now >= last->at &&
+      now - last->at <= kDeltaAge) {
+    marks_.clear();
+    ++tailnet_.stats_.delta_maps;
+    return last->message;
+  }
+  tailnet_.write_delta(*this, now, out);
+  MapMessage message = out.finish();
+  if (shared) {
+    shared->at = now;
+    shared->message = message;
+    last = std::make_unique<Tailnet::SharedDelta>(std::move(*shared));
+  }
+  return message;
 }
 
-std::string MapSession::keep_alive(WallTime now) const {
+MapMessage MapSession::keep_alive(WallTime now) const {
   // With the time in it, clients never take their shortcut for identical keep-alives.
   std::string json = "{\"KeepAlive\":true,\"ControlTime\":";
   tailcfg::append_json_string(json, format_rfc3339(now));

@@ -309,6 +309,7 @@ void Tailnet::install_policy(std::unique_ptr<CompiledPolicy> compiled) {
     }
     policy_ = std::make_unique<PolicyView>(std::move(compiled->index));
     ++policy_epoch_;
+    for (PeerBlock& block : blocks_) block.stale = true;
     choose_primaries(calls);
     for (auto& [id, entry] : nodes_) {
       follow_attributes(entry, calls);

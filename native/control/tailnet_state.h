@@ -29,6 +29,32 @@ struct Tailnet::Entry {
   std::map<std::string, std::shared_ptr<const MapPiece>> variants;
 };
 
+// Peers that most viewers see in the same way leave in one frame, which compresses several times
+// better than frames of their own and is made once for all viewers.
+struct Tailnet::PeerBlock {
+  static constexpr size_t kSlots = 32;
+
+  bool stale = true;
+  policy::Bits members;                   // slots
+  std::shared_ptr<const MapPiece> first;  // begins the list of peers
+  std::shared_ptr<const MapPiece> later;  // null: viewers see different things of a member
+};
+
+// What one change of one node makes for all who need to hear nothing else.
+struct Tailnet::SharedDelta {
+  uint64_t id = 0;
+  uint64_t version = 0;
+  uint8_t marks = 0;
+  Compression compression = Compression::kNone;
+  WallTime at{};
+  MapMessage message;
+
+  bool same_but_time(const SharedDelta& other) const {
+    return id == other.id && version == other.version && marks == other.marks &&
+           compression == other.compression;
+  }
+};
+
 struct Tailnet::Registration {
   tailcfg::MachineKey machine;
   tailcfg::RegisterRequest request;
@@ -100,6 +126,7 @@ void Tailnet::change(Entry& entry, uint8_t marks, Calls& calls, F&& edit) {
   edit(*next);
   next->version = ++version_;
   const NodePtr before = std::exchange(entry.node, std::move(next));
+  spoil_block(entry);
   if (policy_ != nullptr && differs_for_policy(*before, *entry.node)) follow(entry, calls);
   if (marks != 0) mark(entry, marks, calls);
 }

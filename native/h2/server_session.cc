@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -56,7 +57,7 @@ class ServerSession::Impl {
            nghttp2_session_want_write(session_.get()) == 0;
   }
   bool respond(StreamId id, const Response& response, HasBody has_body);
-  Write write(StreamId id, Chunk chunk);
+  Write write(StreamId id, std::span<const Chunk> chunks);
   void finish(StreamId id);
   size_t buffered(StreamId id) const {
     const auto it = streams_.find(id);
@@ -360,14 +361,14 @@ int ServerSession::Impl::send_body(StreamId id, Bytes frame_header, size_t len) 
   return output_->size() >= enough_ ? NGHTTP2_ERR_PAUSE : 0;
 }
 
-Write ServerSession::Impl::write(StreamId id, Chunk chunk) {
+Write ServerSession::Impl::write(StreamId id, std::span<const Chunk> chunks) {
   Stream* const stream = find(id);
   if (stream == nullptr || stream->refused || stream->body.finished()) return Write::kGone;
   if (stream->body.buffered() >= limits_.max_response_buffer) {
     stream->full = true;
     return Write::kFull;
   }
-  stream->body.push(std::move(chunk));
+  for (const Chunk& chunk : chunks) stream->body.push(chunk);
   resume(id, *stream);
   return Write::kTaken;
 }
@@ -412,7 +413,12 @@ bool ServerSession::wants_close() const { return impl_->wants_close(); }
 bool ServerSession::respond(StreamId id, const Response& response, HasBody has_body) {
   return impl_->respond(id, response, has_body);
 }
-Write ServerSession::write(StreamId id, Chunk chunk) { return impl_->write(id, std::move(chunk)); }
+Write ServerSession::write(StreamId id, const Chunk& chunk) {
+  return impl_->write(id, {&chunk, 1});
+}
+Write ServerSession::write(StreamId id, const std::vector<Chunk>& chunks) {
+  return impl_->write(id, chunks);
+}
 void ServerSession::finish(StreamId id) { impl_->finish(id); }
 size_t ServerSession::buffered(StreamId id) const { return impl_->buffered(id); }
 void ServerSession::reset(StreamId id, ErrorCode code) { impl_->reset(id, code); }

@@ -78,7 +78,9 @@ class ServerSession {
   // Once for each request. HasBody::kYes: write() and finish() follow. False when the stream is
   // gone or was answered already.
   bool respond(StreamId id, const Response& response, HasBody has_body);
-  Write write(StreamId id, Chunk chunk);
+  Write write(StreamId id, const Chunk& chunk);
+  // All of them or none.
+  Write write(StreamId id, const std::vector<Chunk>& chunks);
   void finish(StreamId id);
   // Bytes that wait in the response.
   size_t buffered(StreamId id) const;

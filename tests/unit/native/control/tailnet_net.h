@@ -43,6 +43,8 @@ inline json decode(const std::string& payload) {
   return json::parse(out);
 }
 
+inline json decode(const MapMessage& message) { return decode(message.joined()); }
+
 inline std::vector<uint64_t> ids(const json& nodes) {
   std::vector<uint64_t> out;
   for (const json& node : nodes) out.push_back(node.at("ID").get<uint64_t>());
