@@ -82,7 +82,7 @@ std::optional<std::string> Tailnet::full_map(uint64_t id, WallTime now) {
   MapPayload out(Compression::kNone);
   write_full(session, now, out);
   --stats_.full_maps;  // it was sent to nobody
-  return out.finish();
+  return out.finish().joined();
 }
 
 Result<PendingRegistration, Refusal> Tailnet::add_registration(
