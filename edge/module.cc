@@ -336,10 +336,11 @@ ES_EXPORT(es_configure) int32_t es_configure(uint32_t len) {
 // for this request; bit 1, es_access_verified refused its Access token; from bit 8, how many other
 // requests of this client wait for a lease. Returns the gate::Verdict:
 //   kRefuse                       kRefusal, kStatus, kRetryAfter; the RateLimit field at kTextAt
-//   kForward, kForwardWebSocket   kForwardFields, signature and mark; call es_answer with the
-//   outcome kAnswerStatus                 call es_answer kAskLimiter                   name of the
-//   object, then the message for it, at kTextAt; kExtra: the message's nonce kCheckAccess signed
-//   text, signature, modulus and exponent at kTextAt; kExtra: generation
+//   kForward, kForwardWebSocket   kForwardFields, signature and mark; call es_answer in the end
+//   kAnswerStatus                 call es_answer in the end
+//   kAskLimiter                   kTextAt: the object's name, then a message; kExtra: its nonce
+//   kCheckAccess                  kTextAt: signed text, signature, modulus, exponent; kExtra: keys'
+//                                 generation
 ES_EXPORT(es_decide)
 int32_t es_decide(uint32_t method_len, uint32_t url_len, uint32_t address_len,
                   uint32_t authorization_len, uint32_t jwt_len, uint32_t country_len,

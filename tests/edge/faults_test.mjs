@@ -54,6 +54,29 @@ test("an origin that never answers gives 504 after its deadline, counted", async
   await origin.stop();
 });
 
+for (const [how, init] of [
+  ["a request", {}],
+  ["a request whose body it does not read", { method: "POST", body: "x".repeat(500_000) }],
+]) {
+  test(`after 504 the connection on which the origin kept ${how} waiting is closed`, async () => {
+    let closed;
+    const origin = await startRawOrigin((socket) => {
+      socket.pause();
+      closed = new Promise((resolve) => { socket.once("close", () => resolve("closed")); });
+      // A paused socket does not hear of its end.
+      setTimeout(() => socket.resume(), 600);
+    });
+    await withEdge({ origin: origin.url, vars: { ORIGIN_TIMEOUT_MS: "200" } }, async ({ edge }) => {
+      const response = await fetch(`${edge.url}/health`, init);
+      assert.equal(response.status, 504);
+      await response.text();
+      const late = new Promise((resolve) => { setTimeout(resolve, 3000, "still open").unref(); });
+      assert.equal(await Promise.race([closed, late]), "closed");
+    });
+    await origin.stop();
+  });
+}
+
 for (const [name, bytes] of [
   ["garbage", "this is not HTTP\r\n\r\n"],
   ["nothing and closes", ""],
