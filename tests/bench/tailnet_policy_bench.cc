@@ -163,7 +163,7 @@ class Bench {
                                               [this, i] { woken_.insert(i); });
         if (!session.ok()) return fail("a session");
         sessions_.push_back(std::move(session).value());
-        bytes += sessions_.back()->take(kNow).value_or(MapMessage{}).size();
+        bytes += sessions_.back()->take(kNow).value_or(control::MapMessage{}).size();
       }
     });
     drain();
