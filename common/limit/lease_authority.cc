@@ -128,7 +128,8 @@ void LeaseAuthority::add_use(uint64_t at, uint32_t num) {
     for (size_t i = 2; i < num_uses_; ++i) {
       if (uses_[i].at - uses_[i - 1].at < uses_[closest].at - uses_[closest - 1].at) closest = i;
     }
-    uses_[closest].num += uses_[closest - 1].num;
+    // No limit is larger, and load() takes no more.
+    uses_[closest].num = std::min(uses_[closest].num + uses_[closest - 1].num, kMaxPermits);
     for (size_t i = closest; i < num_uses_; ++i) uses_[i - 1] = uses_[i];
     --num_uses_;
   }

@@ -291,7 +291,7 @@ describe("a server elsewhere", () => {
 describe("without a server", () => {
   test("configtest lists everything that is wrong and exits with 1", async () => {
     const file = sandbox.path("wrong.yaml");
-    await writeFile(file, "listen_adr: 127.0.0.1:1\nlog:\n  level: loud\nlogtail: {enabled: true}\n");
+    await writeFile(file, "listen_adr: 127.0.0.1:1\nlog:\n  level: loud\ndatabase: {debug: true}\n");
     const bad = await edgescale(["configtest", "-c", file]);
     assert.equal(bad.code, 1);
     assert.equal(bad.out, "");
@@ -299,7 +299,7 @@ describe("without a server", () => {
       bad.err,
       `${file}:1:1: listen_adr: there is no such key: did you mean listen_addr?\n` +
         `${file}:3:10: log.level: expected one of trace, debug, info, warn, error, found "loud"\n` +
-        `warning: ${file}:4:11: logtail.enabled: has no effect here\n2 to fix\n`,
+        `warning: ${file}:4:12: database.debug: has no effect here\n2 to fix\n`,
     );
     const json = await edgescale(["configtest", "-c", file, "-o", "json"]);
     assert.equal(json.code, 1);

@@ -370,6 +370,21 @@ TEST_CASE("a grant without a lease that comes after the report left is in the ne
   CHECK(decode_lease_request(table.ask(kClient, wall(5)).message)->unleased == 1);
 }
 
+TEST_CASE("an authority that hears of far too many grants lends nothing and can still be saved") {
+  auto authority = LeaseAuthority::fresh({}, {}, wall_time_ms(kStart));
+  for (uint32_t i = 0; i < 2 * LeaseAuthority::kMaxUses; ++i) {
+    const LeaseReply reply = authority->handle(
+        {.nonce = i, .unleased_age_ms = i, .unleased = 3'000}, wall_time_ms(kStart + 1'000));
+    CHECK_FALSE(reply.granted());
+  }
+  std::vector<uint8_t> buffer(LeaseAuthority::kMaxSavedLen);
+  ByteWriter out(buffer);
+  authority->save(out);
+  auto loaded = LeaseAuthority::load({}, {}, wall_time_ms(kStart + 1'000), out.written());
+  REQUIRE(loaded.ok());
+  CHECK_FALSE(loaded->handle({.nonce = 1}, wall_time_ms(kStart + 1'000)).granted());
+}
+
 TEST_CASE("a lease ends with its time, counted from when it was asked for") {
   World world(Limit{}, {Millis{15'000}, 20}, 1, 1);
   LeaseTable& table = *world.isolates[0].table;
