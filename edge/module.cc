@@ -22,7 +22,8 @@
 
 extern "C" {
 // Puts the names and values of the request's header fields into `fields`, one behind the other, and
-// the length in bytes of each of them into `lengths`. The number of fields, or -1 when they do not fit.
+// the length in bytes of each of them into `lengths`. The number of fields, or -1 when they do not
+// fit.
 __attribute__((import_module("env"), import_name("read_fields"))) int32_t read_fields();
 }
 
@@ -292,10 +293,9 @@ ES_EXPORT(es_layout) const uint32_t* es_layout() {
   const auto address = [](const void* p) {
     return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(p));
   };
-  const uint32_t values[10] = {address(in),    kInLen,        address(edge::fields_text),
-                               kFieldsLen,     address(out),  kOutLen,
-                               address(words), kNumWords,     address(lengths),
-                               2 * kMaxFields};
+  const uint32_t values[10] = {
+      address(in),    kInLen,    address(edge::fields_text), kFieldsLen,    address(out), kOutLen,
+      address(words), kNumWords, address(lengths),           2 * kMaxFields};
   std::memcpy(layout, values, sizeof layout);
   return layout;
 }
