@@ -49,11 +49,28 @@ std::string time_left(const PendingRegistration& registration, WallTime now) {
   return std::to_string(minutes) + (minutes == 1 ? " minute" : " minutes");
 }
 
+// Nothing where the client asks for nothing: most do not.
+void append_list(std::string& out, std::string_view name, const std::vector<std::string>& values) {
+  if (values.empty()) return;
+  constexpr size_t kMostShown = 32;
+  std::string text;
+  for (size_t i = 0; i < std::min(values.size(), kMostShown); ++i) {
+    text += (i == 0 ? "" : ", ") + displayable(values[i]);
+  }
+  if (values.size() > kMostShown) {
+    text += " and " + std::to_string(values.size() - kMostShown) + " more";
+  }
+  append_row(out, name, text);
+}
+
 std::string facts(const PendingRegistration& registration, WallTime now) {
   std::string out = "<table>\n";
   append_row(out, "Host name", displayable(registration.hostname));
   append_row(out, "System", displayable(registration.os));
   append_row(out, "Client", displayable(registration.client_version));
+  append_list(out, "Asks for tags", registration.tags);
+  append_list(out, "Offers routes", registration.routes);
+  if (registration.ephemeral) append_row(out, "Stays", "until it disconnects (ephemeral)");
   append_row(out, "Machine key", short_key(registration.machine_key));
   append_row(out, "Node key", short_key(registration.node_key));
   append_row(out, "Waits for", time_left(registration, now) + " more");

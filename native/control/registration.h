@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace es::control {
 
@@ -29,9 +30,12 @@ struct PendingRegistration {
   std::string auth_id;
   tailcfg::MachineKey machine_key;
   tailcfg::NodeKey node_key;
-  std::string hostname;  // this and the next two as the client sent them
+  std::string hostname;  // this and the next five as the client sent them
   std::string os;
   std::string client_version;
+  std::vector<std::string> tags;
+  std::vector<std::string> routes;
+  bool ephemeral = false;
   WallTime created{};
   WallTime expires{};
 };

@@ -386,7 +386,8 @@ NodePtr Tailnet::node(uint64_t id) const {
 
 bool Tailnet::knows(const tailcfg::NodeKey& key) const {
   const std::lock_guard lock(mutex_);
-  return by_key_.contains(key);
+  const auto it = by_key_.find(key);
+  return it != by_key_.end() && !nodes_.at(it->second).expiry_announced;
 }
 
 TailnetStats Tailnet::stats() const {

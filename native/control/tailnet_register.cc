@@ -44,6 +44,14 @@ std::string refused_tags(const std::vector<std::string>& tags) {
   return "requested tags [" + out + "] are invalid or not permitted: ";
 }
 
+// As far as an approval grants it.
+bool asks_for_the_same(const tailcfg::RegisterRequest& a, const tailcfg::RegisterRequest& b) {
+  const tailcfg::Hostinfo& x = a.hostinfo;
+  const tailcfg::Hostinfo& y = b.hostinfo;
+  return x.request_tags == y.request_tags && x.routable_ips == y.routable_ips &&
+         x.hostname == y.hostname && a.ephemeral == b.ephemeral;
+}
+
 }  // namespace
 
 tailcfg::RegisterResponse Tailnet::state_of(const Entry& entry, WallTime now) const {
@@ -383,12 +391,20 @@ void Tailnet::register_followup(Registering& r, Calls& calls) {
 }
 
 void Tailnet::register_interactive(Registering& r, Calls& calls) {
-  // Asking twice for the same key leads to the same page.
+  // Asking twice for the same leads to the same page. Whoever asks for something else gets a new
+  // one: an operator approves what the page says.
   std::string id;
   for (const auto& [known, registration] : registrations_) {
     if (registration.machine == r.machine && registration.request.node_key == r.request.node_key) {
       id = known;
     }
+  }
+  if (!id.empty() && !registrations_.at(id).deciding &&
+      !asks_for_the_same(registrations_.at(id).request, r.request)) {
+    tailcfg::RegisterResponse response;
+    response.error = "the machine asks for something else now; try again";
+    finish_waiters(id, response, calls);
+    id.clear();
   }
   if (id.empty()) {
     make_room_for(r.machine, calls);
@@ -439,6 +455,9 @@ std::optional<PendingRegistration> Tailnet::registration(std::string_view auth_i
                              .hostname = host.hostname,
                              .os = host.os,
                              .client_version = host.ipn_version,
+                             .tags = host.request_tags,
+                             .routes = host.routable_ips,
+                             .ephemeral = found.request.ephemeral,
                              .created = found.created,
                              .expires = found.created + options_.registration_lifetime};
 }

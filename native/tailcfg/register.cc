@@ -11,6 +11,10 @@ namespace {
 
 using nlohmann::json;
 
+// An AuthURL and a key are far shorter; what waits for an approval is kept.
+constexpr size_t kMaxFollowupLen = 1024;
+constexpr size_t kMaxAuthKeyLen = 512;
+
 Result<NodeKey> key_member(const json& object, const char* name) {
   const std::string text = text_member(object, name);
   if (text.empty()) return NodeKey();
@@ -33,10 +37,12 @@ Result<RegisterRequest> parse_register_request(std::string_view text) {
   ES_TRY(out.old_node_key, key_member(*object, "OldNodeKey"));
   if (const auto auth = object->find("Auth"); auth != object->end() && auth->is_object()) {
     out.auth_key = text_member(*auth, "AuthKey");
+    if (out.auth_key.size() > kMaxAuthKeyLen) return refuse("AuthKey is too long");
   }
   out.expiry = parse_rfc3339(text_member(*object, "Expiry"));
   if (out.expiry == kZeroTime) out.expiry.reset();
   out.followup = text_member(*object, "Followup");
+  if (out.followup.size() > kMaxFollowupLen) return refuse("Followup is too long");
   out.ephemeral = bool_member(*object, "Ephemeral");
   if (const auto host = object->find("Hostinfo"); host != object->end()) {
     auto parsed = parse_hostinfo(*host);

@@ -100,6 +100,22 @@ TEST_CASE("the page shows what waits and the command that approves it") {
   CHECK(site.call("HEAD", "/register/" + site.id).status == 200);
 }
 
+TEST_CASE("the page shows what an approval would grant") {
+  Pages site;
+  CHECK_FALSE(has(site.get(), "Asks for tags"));
+  tailcfg::RegisterRequest request = site.asking(3, "<b>");
+  request.ephemeral = true;
+  request.hostinfo.request_tags = {"tag:prod", "tag:<b>"};
+  request.hostinfo.routable_ips = {"10.0.0.0/8"};
+  const std::string url = site.enlist(3, request).get().auth_url;
+  site.id = url.substr(url.rfind('/') + 1);
+  for (const Called& page : {site.get(), site.sign_in()}) {
+    CHECK(has(page, "Asks for tags</th><td>tag:prod, tag:&lt;b&gt;<"));
+    CHECK(has(page, "Offers routes</th><td>10.0.0.0/8<"));
+    CHECK(has(page, "ephemeral"));
+  }
+}
+
 TEST_CASE("no page holds a script or a style, so the strictest policy suits it") {
   Pages site;
   for (const Called& page : {site.get(), site.sign_in(), site.post("key=wrong"),

@@ -264,6 +264,21 @@ TEST_CASE("interactive login waits for an approval") {
   CHECK(net.enlist(2, other).auth_url != first.auth_url);
 }
 
+TEST_CASE("a machine that asks for something else gets another page, and the old one is void") {
+  Net net;
+  tailcfg::RegisterRequest request = Net::request(1, "");
+  request.hostinfo.request_tags = {"tag:prod"};
+  const auto first = net.enlist(1, request);
+  const std::string id = first.auth_url.substr(first.auth_url.rfind('/') + 1);
+  CHECK(net.tailnet().registration(id)->tags == std::vector<std::string>{"tag:prod"});
+  request.hostinfo.request_tags.clear();
+  const auto second = net.enlist(1, request);
+  CHECK(second.auth_url != first.auth_url);
+  CHECK_FALSE(net.tailnet().registration(id).has_value());
+  request.hostinfo.ipn_version = "1.102.5";  // nothing that an approval grants
+  CHECK(net.enlist(1, request).auth_url == second.auth_url);
+}
+
 TEST_CASE("a rejected login tells the person so") {
   Net net;
   tailcfg::RegisterRequest request = Net::request(1, "");
