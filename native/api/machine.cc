@@ -117,6 +117,10 @@ class Machine::Handler final : public h2::ServerHandler {
   void on_body(h2::StreamId id, Bytes piece) override { open_[id].body += as_text(piece); }
   void on_request_end(h2::StreamId id) override {
     Stream& stream = open_[id];
+    if (stopping_) {
+      if (h2::ServerSession* session = http()) session->reset(id, h2::ErrorCode::kRefusedStream);
+      return;
+    }
     if (stream.path == "/machine/register" && stream.method == "POST") return enlist(id, stream);
     if (stream.path == "/machine/map" && stream.method == "POST") return map(id, stream);
     other(id, stream);
@@ -132,6 +136,7 @@ class Machine::Handler final : public h2::ServerHandler {
   // Clients hold their streams for ever: without this a stop would last until its grace is over,
   // and nobody could come back meanwhile.
   void on_shutdown() override {
+    stopping_ = true;
     h2::ServerSession* session = http();
     if (session == nullptr) return;
     for (auto& [id, stream] : open_) {
@@ -340,6 +345,7 @@ class Machine::Handler final : public h2::ServerHandler {
   const tailcfg::MachineKey machine_;
   const uint16_t version_;
   std::map<h2::StreamId, Stream> open_;
+  bool stopping_ = false;
   std::atomic<WallTime> keep_alive_at_{WallTime::max()};
 };
 

@@ -128,6 +128,7 @@ Result<std::shared_ptr<MapSession>> Tailnet::open_session(const tailcfg::Machine
     entry->session = session.get();
     entry->offline_at.reset();
     if (!std::exchange(entry->responsive, true)) {
+      change(*entry, 0, calls, [](Node&) {});
       follow(*entry, calls);
       choose_primaries(calls);
     }
@@ -404,8 +405,11 @@ void Tailnet::write_delta(MapSession& session, WallTime now, MapPayload& out) {
   // Every message has a member of its own first, so that the others begin with a comma.
   std::string head = "{\"ControlTime\":";
   tailcfg::append_json_string(head, format_rfc3339(now));
+  std::vector<const Entry*> profiles{whole.begin(), whole.end()};
   if (std::exchange(session.self_, false)) {
-    head += ",\"Node\":" + self_json(*find(session.node_id_));
+    const Entry& self = *find(session.node_id_);
+    profiles.push_back(&self);  // its owner may be another
+    head += ",\"Node\":" + self_json(self);
     if (policy_ != nullptr) {
       session.policy_.attributes = hash_text(policy_->attributes_of(session.node_id_));
     }
@@ -416,7 +420,7 @@ void Tailnet::write_delta(MapSession& session, WallTime now, MapPayload& out) {
   append_ping(session, head);
   out.text(head);
   write_policy(session, out);
-  write_profiles(session, {whole.begin(), whole.end()}, out);
+  write_profiles(session, profiles, out);
   if (!removed.empty()) out.text(",\"PeersRemoved\":[" + removed + "]");
   bool first = true;
   for (Entry* const entry : whole) {

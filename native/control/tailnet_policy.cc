@@ -131,6 +131,7 @@ void Tailnet::follow_attributes(Entry& entry, Calls& calls) {
 void Tailnet::follow_users(Calls& calls) {
   if (policy_ == nullptr) return;
   spread(policy_->index().set_users(policy_users(directory_)), calls);
+  for (auto& [id, entry] : nodes_) follow_attributes(entry, calls);
 }
 
 void Tailnet::sync_peers(Entry& entry, Calls& calls) {

@@ -91,6 +91,8 @@ void Tailnet::set_responsive(uint64_t id, bool responsive) {
     Entry* const entry = find(id);
     if (entry == nullptr || entry->responsive == responsive) return;
     entry->responsive = responsive;
+    // A policy that is compiled meanwhile catches up by versions.
+    change(*entry, 0, calls, [](Node&) {});
     follow(*entry, calls);
     choose_primaries(calls);
   }

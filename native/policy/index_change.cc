@@ -189,6 +189,10 @@ Impact PolicyIndex::remove_node(NodeId id) {
   Slot slot = 0;
   if (s.find(id, slot) == nullptr) return {};
   const Footprint before = s.footprint(slot);
+  // A change of the node keeps this: put_node() takes its routes away and gives them back.
+  for (Route& route : s.routes) {
+    if (route.preferred == slot) route.preferred = kAnySlot;
+  }
   s.remove(slot);
   return s.impact_of(before, {});
 }

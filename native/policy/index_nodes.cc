@@ -106,7 +106,6 @@ void IndexState::leave_routes(Slot slot) {
     Route& route = routes[number];
     for (const uint32_t set : route.sets) sets[set].routed.clear(slot);
     std::erase(route.routers, slot);
-    if (route.preferred == slot) route.preferred = kAnySlot;
     if (!route.routers.empty()) continue;
     for (const uint32_t set : route.sets) sets[set].routes.clear(number);
     route_ids.erase(route.prefix);
