@@ -252,6 +252,7 @@ class Loader {
   std::string default_url() const {
     const Config& c = out_.config;
     auto listen = parse_listen_address(c.listen_addr).value_or(ListenAddress{"127.0.0.1", 8080});
+    if (listen.port == 0) return {};  // the kernel will choose: no URL says where
     if (listen.host.empty() || listen.host == "0.0.0.0" || listen.host == "::") {
       listen.host = "127.0.0.1";
     }
