@@ -20,6 +20,29 @@ using Ids = std::vector<NodeId>;
 
 }  // namespace
 
+TEST_CASE("a router that serves a shared route keeps it when something else about it changes") {
+  auto index = index_of(R"("grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"]}])");
+  const Prefix route = *Prefix::parse("10.0.0.0/16");
+  const auto holder = [&] {
+    for (const SeenRoute& r : index->routes_seen_by(kAlice)) {
+      if (r.prefix == route) return r.peer;
+    }
+    return NodeId{0};
+  };
+  CHECK(holder() == kRouterA);
+  index->prefer_router(route, kRouterB);
+  CHECK(holder() == kRouterB);
+  Node b = nodes()[5];
+  b.tags = {"tag:router"};
+  (void)index->put_node(b);
+  CHECK(holder() == kRouterB);
+  // Gone, it is preferred no more; nor is who comes after it in its place.
+  (void)index->remove_node(kRouterB);
+  b.id = 60;
+  (void)index->put_node(b);
+  CHECK(holder() == kRouterA);
+}
+
 TEST_CASE("without rules everything is allowed, with an empty list nothing is") {
   CHECK(index_of("")->peers_of(kAlice).size() == 6);
   const auto closed = index_of(R"("acls": [])");
