@@ -1,5 +1,6 @@
 #include "native/api/machine.h"
 
+#include "native/control/map_session.h"
 #include "native/tailcfg/json_input.h"
 #include "native/tailcfg/map_request.h"
 #include "native/tailcfg/register.h"

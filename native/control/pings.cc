@@ -80,12 +80,12 @@ void RouteProbes::tick(WallTime now) {
   if (last_ && now - *last_ < options_.interval) return;
   last_ = now;
   for (const uint64_t id : tailnet_.contested_routers()) {
-    const bool sent =
-        pings_.is_there(id, options_.timeout, now, [&tailnet = tailnet_, id](const auto& answer) {
-          tailnet.set_responsive(id, answer.has_value());
-        });
+    const bool sent = pings_.is_there(id, options_.timeout, now,
+                                      [&tailnet = tailnet_, id, now](const auto& answer) {
+                                        tailnet.set_responsive(id, answer.has_value(), now);
+                                      });
     // It has not even read the last few questions.
-    if (!sent) tailnet_.set_responsive(id, false);
+    if (!sent) tailnet_.set_responsive(id, false, now);
   }
 }
 

@@ -288,6 +288,9 @@ void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
              std::holds_alternative<store::RenameUser>(stored) ||
              std::holds_alternative<store::DeleteUser>(stored)) {
     follow_users(calls);
+    if (const auto* user = std::get_if<store::RenameUser>(&stored)) {
+      show_profile_again(user->id, calls);
+    }
   }
   // SetNodeInfo and TouchNodes were applied before they were stored.
 }

@@ -21,6 +21,7 @@
 #include "native/control/node_name.h"
 #include "native/control/policy_view.h"
 #include "native/control/registration.h"
+#include "native/control/tailnet_options.h"
 #include "native/tailcfg/map_request.h"
 #include "native/tailcfg/node.h"
 #include "native/tailcfg/register.h"
@@ -44,35 +45,6 @@ namespace es::control {
 inline constexpr uint32_t kMinCapabilityVersion = 113;
 
 class MapSession;
-
-struct TailnetOptions {
-  std::string server_url;   // absolute, without a trailing slash: AuthURLs begin with it
-  std::string base_domain;  // MagicDNS names end with it
-  std::string dns_config_json = "{}";
-  std::string derp_map_json = "{\"Regions\":{}}";
-  bool file_sharing = true;  // Taildrop
-  bool auto_update = false;  // what clients do that have no wish of their own
-  bool client_logs = false;  // clients may send their logs to Tailscale
-  AddressPool::Options addresses;
-  Millis key_lifetime{0};  // of user-owned nodes; 0: no expiry
-  Millis ephemeral_timeout{120'000};
-  Millis offline_grace{10'000};  // between the end of a session and peers seeing it
-  Millis registration_lifetime{15 * 60'000};
-  size_t max_registrations = 1024;  // waiting for an approval; beyond it the oldest goes
-  std::function<void(MutableBytes)> random;
-};
-
-// How far the core has got, for metrics.
-struct TailnetStats {
-  size_t nodes = 0;
-  size_t online = 0;
-  size_t sessions = 0;
-  uint64_t full_maps = 0;
-  uint64_t delta_maps = 0;
-  uint64_t overflows = 0;  // deltas replaced by a full map
-  uint64_t registrations = 0;
-  uint64_t refused_registrations = 0;
-};
 
 class Tailnet {
  public:
@@ -116,8 +88,9 @@ class Tailnet {
   bool send_ping(uint64_t id, std::string ping_request_json);
   // Connected nodes that serve, or could serve, a route which several nodes offer: ascending ids.
   std::vector<uint64_t> contested_routers() const;
-  // A router that does not answer loses its routes to one that does. A new session clears it.
-  void set_responsive(uint64_t id, bool responsive);
+  // A router that did not answer what it was asked then loses its routes to one that does, unless
+  // it was heard of since. A new session clears it.
+  void set_responsive(uint64_t id, bool responsive, WallTime asked);
 
   // For the API and for DERP admission.
   std::vector<NodePtr> nodes() const;  // ascending by id
@@ -221,6 +194,7 @@ class Tailnet {
   void follow(Entry& entry, Calls& calls);
   void follow_attributes(Entry& entry, Calls& calls);
   void follow_users(Calls& calls);
+  void show_profile_again(uint64_t user, Calls& calls);
   void catch_up(const CompiledPolicy& compiled);
   void spread(const policy::Impact& impact, Calls& calls);
   void mark_views(MapSession* session, uint8_t views, Calls& calls);
@@ -241,6 +215,7 @@ class Tailnet {
   void register_followup(Registering& r, Calls& calls);
   void register_interactive(Registering& r, Calls& calls);
   void log_out(Registering& r, Entry& entry, Calls& calls);
+  void store_and_answer(Registering& r, uint64_t id, store::Change change, Calls& calls);
   struct Grant;  // under what terms a machine may be a node
   void admit(const tailcfg::MachineKey& machine, const tailcfg::RegisterRequest& request,
              const Grant& grant, WallTime now, Answer<NodePtr> answer, Calls& calls);
@@ -269,7 +244,6 @@ class Tailnet {
   std::string self_json(const Entry& entry) const;
   // Tells the client of a deleted node to log in: left alone it would ask for its map for ever.
   std::string farewell_json(const Entry& entry) const;
-  std::string profile_json(uint64_t user) const;
   void write_full(MapSession& session, WallTime now, MapPayload& out);
   static void append_ping(MapSession& session, std::string& out);
   void write_delta(MapSession& session, WallTime now, MapPayload& out);
@@ -304,52 +278,6 @@ class Tailnet {
   uint64_t version_ = 0;
   Ticket next_ticket_ = 1;
   TailnetStats stats_;
-};
-
-// One long poll of a node. Owned by whoever writes the stream; destroying it ends the session.
-class MapSession {
- public:
-  ~MapSession();
-  MapSession(const MapSession&) = delete;
-  MapSession& operator=(const MapSession&) = delete;
-
-  // The next message, or nothing.
-  std::optional<MapMessage> take(WallTime now);
-  // True when a newer session took over or the node is gone: end the stream.
-  bool ended() const;
-  // A keep-alive message in this session's form.
-  MapMessage keep_alive(WallTime now) const;
-  // Ends the session; `now` is when the client left.
-  void close(WallTime now);
-
-  uint64_t node_id() const { return node_id_; }
-
- private:
-  friend class Tailnet;
-  MapSession(Tailnet& tailnet, uint64_t node_id, Compression compression,
-             std::function<void()> wake)
-      : tailnet_(tailnet), node_id_(node_id), compression_(compression), wake_(std::move(wake)) {}
-
-  bool has_news() const;
-  bool overflows() const;
-  std::optional<MapMessage> next(WallTime now, Tailnet::Calls& calls);
-
-  Tailnet& tailnet_;
-  const uint64_t node_id_;
-  const Compression compression_;
-  const std::function<void()> wake_;
-  // Under the tailnet's lock:
-  std::unordered_map<uint64_t, uint8_t> marks_;  // by node id
-  std::set<uint64_t> profiles_;                  // users whose profile was sent
-  bool full_ = true;                             // the next message is a whole map
-  bool self_ = false;                            // the own node has changed
-  uint8_t views_ = 0;                            // Tailnet::View that may have changed
-  PolicyState policy_;                           // what the client has of the policy
-  uint8_t shared_ = 0;                           // Tailnet::Shared that have changed
-  std::vector<std::string> pings_;               // PingRequests, one a message
-  bool woken_ = true;
-  bool ended_ = false;
-  std::string farewell_;  // still said after the end, to the client of a deleted node
 };
 
 }  // namespace es::control

@@ -77,11 +77,22 @@ void Tailnet::backfill_addresses(Answer<std::vector<std::string>> answer) {
 std::optional<std::string> Tailnet::full_map(uint64_t id, WallTime now) {
   // Outlives the lock, which its end takes.
   MapSession session(*this, id, Compression::kNone, {});
-  const std::lock_guard lock(mutex_);
-  if (find(id) == nullptr) return std::nullopt;
+  Calls calls;
   MapPayload out(Compression::kNone);
-  write_full(session, now, out);
-  --stats_.full_maps;  // it was sent to nobody
+  {
+    const std::lock_guard lock(mutex_);
+    Entry* const entry = find(id);
+    if (entry == nullptr) return std::nullopt;
+    // A new policy is brought only to who is connected.
+    if (entry->session != nullptr) {
+      refresh(*entry->session, calls);
+    } else if (policy_ != nullptr && entry->policy_epoch != policy_epoch_) {
+      sync_peers(*entry, calls);
+    }
+    write_full(session, now, out);
+    --stats_.full_maps;  // it was sent to nobody
+  }
+  run(calls);
   return out.finish().joined();
 }
 

@@ -134,6 +134,18 @@ void Tailnet::follow_users(Calls& calls) {
   for (auto& [id, entry] : nodes_) follow_attributes(entry, calls);
 }
 
+// A profile goes with the nodes of its user.
+void Tailnet::show_profile_again(uint64_t user, Calls& calls) {
+  for (auto& [id, entry] : nodes_) {
+    if (entry.session != nullptr) entry.session->profiles_.erase(user);
+  }
+  for (auto& [id, entry] : nodes_) {
+    if (entry.node->owner() != user) continue;
+    mark(entry, kWhole, calls);
+    mark_self(entry, calls);
+  }
+}
+
 void Tailnet::sync_peers(Entry& entry, Calls& calls) {
   entry.policy_epoch = policy_epoch_;
   const uint64_t id = entry.node->row.id;

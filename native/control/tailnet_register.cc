@@ -129,22 +129,7 @@ bool Tailnet::register_known(Registering& r, Entry& entry, Calls& calls) {
     return true;
   }
   const uint64_t id = entry.node->row.id;
-  submit(
-      {{store::SetNodeExpiry{id, *request.expiry}}},
-      [this, id, now = r.now, answer = std::move(r.answer)](auto done) {
-        tailcfg::RegisterResponse out;
-        {
-          const std::lock_guard lock(mutex_);
-          const Entry* found = find(id);
-          if (done.ok() && found != nullptr) {
-            out = state_of(*found, now);
-          } else {
-            out.error = kTryAgain;
-          }
-        }
-        answer(std::move(out));
-      },
-      calls);
+  store_and_answer(r, id, store::SetNodeExpiry{id, *request.expiry}, calls);
   return true;
 }
 
@@ -261,22 +246,7 @@ bool Tailnet::retag_known(Registering& r, const Entry& entry, Calls& calls) {
     return true;
   }
   const uint64_t id = node.row.id;
-  submit(
-      {{store::SetNodeTags{id, std::move(grant.tags)}}},
-      [this, id, now = r.now, answer = std::move(r.answer)](auto done) {
-        tailcfg::RegisterResponse out;
-        {
-          const std::lock_guard lock(mutex_);
-          const Entry* found = find(id);
-          if (done.ok() && found != nullptr) {
-            out = state_of(*found, now);
-          } else {
-            out.error = kTryAgain;
-          }
-        }
-        answer(std::move(out));
-      },
-      calls);
+  store_and_answer(r, id, store::SetNodeTags{id, std::move(grant.tags)}, calls);
   return true;
 }
 
@@ -376,6 +346,26 @@ void Tailnet::admit(const tailcfg::MachineKey& machine, const tailcfg::RegisterR
         NodePtr after = node(inserted.node.id);
         if (after != nullptr) return answer(std::move(after));
         answer(Refusal{Reason::kRetryLater, std::string(kTryAgain)});
+      },
+      calls);
+}
+
+// A change of a node that the client waits for.
+void Tailnet::store_and_answer(Registering& r, uint64_t id, store::Change change, Calls& calls) {
+  submit(
+      {{std::move(change)}},
+      [this, id, now = r.now, answer = std::move(r.answer)](auto done) {
+        tailcfg::RegisterResponse out;
+        {
+          const std::lock_guard lock(mutex_);
+          const Entry* found = find(id);
+          if (done.ok() && found != nullptr) {
+            out = state_of(*found, now);
+          } else {
+            out.error = kTryAgain;
+          }
+        }
+        answer(std::move(out));
       },
       calls);
 }

@@ -84,12 +84,14 @@ std::vector<uint64_t> Tailnet::contested_routers() const {
   return {out.begin(), out.end()};
 }
 
-void Tailnet::set_responsive(uint64_t id, bool responsive) {
+void Tailnet::set_responsive(uint64_t id, bool responsive, WallTime asked) {
   Calls calls;
   {
     const std::lock_guard lock(mutex_);
     Entry* const entry = find(id);
     if (entry == nullptr || entry->responsive == responsive) return;
+    // The question may have gone into a session that was dead already.
+    if (!responsive && entry->last_contact > asked) return;
     entry->responsive = responsive;
     // A policy that is compiled meanwhile catches up by versions.
     change(*entry, 0, calls, [](Node&) {});

@@ -1,6 +1,7 @@
 // The parts of Tailnet that its source files share. Internal to the room.
 #pragma once
 
+#include "native/control/map_session.h"
 #include "native/control/tailnet.h"
 
 #include <array>

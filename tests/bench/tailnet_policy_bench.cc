@@ -2,6 +2,7 @@
 // change of tags, a policy that changes one rule, and one that changes nothing. Processor time of
 // the change itself, how many sessions it wakes, and what writing their messages takes. Fails if a
 // bound is broken or if somebody is woken who is not concerned.
+#include "native/control/map_session.h"
 #include "native/control/policy_desk.h"
 #include "native/control/tailnet.h"
 #include "tests/bench/company.h"

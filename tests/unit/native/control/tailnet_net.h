@@ -1,6 +1,7 @@
 // A tailnet on a database of its own, and what tests do to it.
 #pragma once
 
+#include "native/control/map_session.h"
 #include "native/control/tailnet.h"
 #include "tests/unit/native/control/control_fixture.h"
 

@@ -436,19 +436,58 @@ TEST_CASE("a router that does not answer loses its route to one that does, and c
   }
   CHECK(net.tailnet().contested_routers() == std::vector<uint64_t>{2, 3});
   CHECK(primary(2));
-  net.tailnet().set_responsive(2, false);
+  net.tailnet().set_responsive(2, false, net.now);
   CHECK_FALSE(primary(2));
   CHECK(primary(3));
   // Nobody answers: whoever serves goes on.
-  net.tailnet().set_responsive(3, false);
+  net.tailnet().set_responsive(3, false, net.now);
   CHECK(primary(3));
-  net.tailnet().set_responsive(2, true);
+  net.tailnet().set_responsive(2, true, net.now);
   CHECK(primary(2));
   // A new session is a new chance, but takes nothing away from who serves.
   sessions[2] = net.listen(3);
   CHECK(primary(2));
-  net.tailnet().set_responsive(2, false);
+  // Nor does a question that the session before has left unanswered.
+  net.tailnet().set_responsive(2, false, net.now - Millis(1));
+  CHECK(primary(2));
+  net.tailnet().set_responsive(2, false, net.now);
   CHECK(primary(3));
+}
+
+TEST_CASE("a renamed user has the new name at once with everybody who is connected") {
+  Net net;
+  const std::string key = net.reusable_key();
+  net.join(1, key);
+  net.join(2, key);
+  const auto session = net.listen(1);
+  CHECK(net.take(*session).at("UserProfiles")[0].at("LoginName") == "ann");
+  must(wait<User>([&](auto answer) { net.directory().rename_user(1, "eve", net.now, answer); }));
+  const json delta = net.take(*session);
+  REQUIRE(delta.at("UserProfiles").size() == 1);
+  CHECK(delta.at("UserProfiles")[0].at("ID") == 1);
+  CHECK(delta.at("UserProfiles")[0].at("LoginName") == "eve");
+}
+
+TEST_CASE("the map of a node that is away is the one of the policy in service") {
+  Net net;
+  const std::string key = net.reusable_key();
+  net.join(1, key);
+  net.join(2, key);
+  const auto peers = [&] {
+    const json map = json::parse(net.tailnet().full_map(1, net.now).value());
+    return map.contains("Peers") ? map.at("Peers").size() : 0;
+  };
+  CHECK(peers() == 1);
+  const auto install = [&](std::string_view text) {
+    policy::Problems problems;
+    auto compiled = net.tailnet().compile_policy(text, problems);
+    REQUIRE(compiled != nullptr);
+    net.tailnet().install_policy(std::move(compiled));
+  };
+  install(R"({"acls": []})");
+  CHECK(peers() == 0);
+  install(R"({"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]})");
+  CHECK(peers() == 1);
 }
 
 }  // namespace es::control
