@@ -1,5 +1,6 @@
 #include "native/api/render.h"
 
+#include "common/base/json_text.h"
 #include "common/base/rfc3339.h"
 #include "common/token/token.h"
 #include "native/control/names.h"
@@ -84,41 +85,7 @@ std::string masked(token::TokenKind kind, std::string_view prefix) {
   return std::string(as_text(out.written()));
 }
 
-void append_escape(std::string& out, uint8_t c) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  out += "\\u00";
-  out += kDigits[c >> 4];
-  out += kDigits[c & 15];
-}
-
 }  // namespace
-
-void append_json_string(std::string& out, std::string_view text) {
-  out += '"';
-  while (!text.empty()) {
-    const char c = text[0];
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-      text.remove_prefix(1);
-    } else if (static_cast<uint8_t>(c) < 0x20 || c == 0x7f) {
-      append_escape(out, static_cast<uint8_t>(c));
-      text.remove_prefix(1);
-    } else if (static_cast<uint8_t>(c) < 0x80) {
-      out += c;
-      text.remove_prefix(1);
-    } else {
-      const std::string_view before = text;
-      if (control::take_code_point(text)) {
-        out += before.substr(0, before.size() - text.size());
-      } else {
-        out += "\xEF\xBF\xBD";
-        text.remove_prefix(1);
-      }
-    }
-  }
-  out += '"';
-}
 
 std::string shown_name(const control::User& user) {
   if (!user.name.empty()) return user.name;

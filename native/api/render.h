@@ -15,9 +15,6 @@
 
 namespace es::api {
 
-// With quotes. Input that is not UTF-8 gets U+FFFD; records never hold any.
-void append_json_string(std::string& out, std::string_view text);
-
 void append_user(std::string& out, const control::User& user);
 // `text` is the secret where it is shown, else empty: then the masked form.
 enum class UnsetTime : uint8_t { kZero, kNull };

@@ -1,5 +1,6 @@
 #include "native/api/v1.h"
 
+#include "common/base/json_text.h"
 #include "native/api/answers.h"
 #include "native/api/body.h"
 #include "native/api/openapi.h"

@@ -1,4 +1,5 @@
 // /api/v1/node: what nodes there are, and what an operator does to them.
+#include "common/base/json_text.h"
 #include "common/base/rfc3339.h"
 #include "native/api/answers.h"
 #include "native/api/body.h"

@@ -1,4 +1,5 @@
 // /api/v1/policy: the policy in service, another one, and what it says about a connection.
+#include "common/base/json_text.h"
 #include "common/base/rfc3339.h"
 #include "native/api/answers.h"
 #include "native/api/body.h"

@@ -1,8 +1,8 @@
 #include "native/cli/policy_command.h"
 
+#include "common/base/json_text.h"
 #include "native/cli/app.h"
 #include "native/policy/index.h"
-#include "native/tailcfg/json_text.h"
 
 #include <nlohmann/json.hpp>
 
@@ -21,7 +21,6 @@ namespace es::cli {
 namespace {
 
 using nlohmann::json;
-using tailcfg::append_json_string;
 
 struct TopologyNode {
   std::string name;

@@ -1,5 +1,6 @@
 #include "native/control/names.h"
 
+#include "common/base/utf8.h"
 #include "native/control/letters.h"
 
 namespace es::control {
@@ -7,17 +8,6 @@ namespace {
 
 // C0, DEL and C1: they would garble a terminal or a log.
 bool is_control(uint32_t c) { return c < 0x20 || (c >= 0x7f && c < 0xa0); }
-
-// The lower bound of a sequence of `len` bytes: shorter forms of the same code point are refused.
-constexpr uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
-
-size_t sequence_len(uint8_t lead) {
-  if (lead < 0x80) return 1;
-  if (lead >= 0xc2 && lead < 0xe0) return 2;
-  if (lead >= 0xe0 && lead < 0xf0) return 3;
-  if (lead >= 0xf0 && lead < 0xf5) return 4;
-  return 0;
-}
 
 Status check_text(std::string_view text, Error not_utf8, Error has_control) {
   while (!text.empty()) {
@@ -32,16 +22,11 @@ Status check_text(std::string_view text, Error not_utf8, Error has_control) {
 
 std::optional<uint32_t> take_code_point(std::string_view& text) {
   if (text.empty()) return std::nullopt;
+  const size_t len = utf8_sequence_len(text);
+  if (len == 0) return std::nullopt;
   const auto lead = static_cast<uint8_t>(text[0]);
-  const size_t len = sequence_len(lead);
-  if (len == 0 || text.size() < len) return std::nullopt;
   uint32_t c = len == 1 ? lead : lead & (0x7fU >> len);
-  for (size_t i = 1; i < len; ++i) {
-    const auto next = static_cast<uint8_t>(text[i]);
-    if ((next & 0xc0) != 0x80) return std::nullopt;
-    c = c << 6 | (next & 0x3fU);
-  }
-  if (c < kSmallest[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) return std::nullopt;
+  for (size_t i = 1; i < len; ++i) c = c << 6 | (static_cast<uint8_t>(text[i]) & 0x3fU);
   text.remove_prefix(len);
   return c;
 }

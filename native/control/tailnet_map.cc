@@ -1,8 +1,8 @@
 // Maps: what nodes say of themselves, and what they are told of others.
+#include "common/base/json_text.h"
 #include "common/base/rfc3339.h"
 #include "native/control/tailnet.h"
 #include "native/control/tailnet_state.h"
-#include "native/tailcfg/json_text.h"
 
 #include <algorithm>
 #include <array>
@@ -282,11 +282,11 @@ void Tailnet::write_profiles(MapSession& session, const std::vector<const Entry*
     std::string json = first ? ",\"UserProfiles\":[" : ",";
     first = false;
     json += "{\"ID\":" + std::to_string(profile.id) + ",\"LoginName\":";
-    tailcfg::append_json_string(json, profile.login_name);
+    append_json_string(json, profile.login_name);
     json += ",\"DisplayName\":";
-    tailcfg::append_json_string(json, profile.display_name);
+    append_json_string(json, profile.display_name);
     json += ",\"ProfilePicURL\":";
-    tailcfg::append_json_string(json, profile.picture_url);
+    append_json_string(json, profile.picture_url);
     json += ",\"Roles\":[]}";
     out.text(json);
   }
@@ -342,13 +342,13 @@ void Tailnet::append_ping(MapSession& session, std::string& out) {
 void Tailnet::write_full(MapSession& session, WallTime now, MapPayload& out) {
   const Entry& self = *find(session.node_id_);
   std::string head = "{\"ControlTime\":";
-  tailcfg::append_json_string(head, format_rfc3339(now));
+  append_json_string(head, format_rfc3339(now));
   head += ",\"Node\":" + self_json(self);
   head += ",\"DERPMap\":" + derp_map_json_;
   head += ",\"DNSConfig\":" + dns_config_json_;
   append_ping(session, head);
   head += ",\"Domain\":";
-  tailcfg::append_json_string(head, options_.base_domain);
+  append_json_string(head, options_.base_domain);
   head += ",\"CollectServices\":false";
   // Clients before 1.92 read this one, newer ones the node's capability.
   head += options_.auto_update ? ",\"DefaultAutoUpdate\":true" : ",\"DefaultAutoUpdate\":false";
@@ -404,7 +404,7 @@ void Tailnet::write_delta(MapSession& session, WallTime now, MapPayload& out) {
 
   // Every message has a member of its own first, so that the others begin with a comma.
   std::string head = "{\"ControlTime\":";
-  tailcfg::append_json_string(head, format_rfc3339(now));
+  append_json_string(head, format_rfc3339(now));
   std::vector<const Entry*> profiles{whole.begin(), whole.end()};
   if (std::exchange(session.self_, false)) {
     const Entry& self = *find(session.node_id_);
@@ -518,7 +518,7 @@ std::optional<MapMessage> MapSession::next(WallTime now, Tailnet::Calls& calls) 
 MapMessage MapSession::keep_alive(WallTime now) const {
   // With the time in it, clients never take their shortcut for identical keep-alives.
   std::string json = "{\"KeepAlive\":true,\"ControlTime\":";
-  tailcfg::append_json_string(json, format_rfc3339(now));
+  append_json_string(json, format_rfc3339(now));
   json += "}";
   MapPayload out(compression_);
   out.text(json);

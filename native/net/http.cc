@@ -1,5 +1,7 @@
 #include "native/net/http.h"
 
+#include "common/base/json_text.h"
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -48,25 +50,6 @@ int rpc_code(unsigned status) {
     default:
       return 2;
   }
-}
-
-void append_json_string(std::string& out, std::string_view text) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  out += '"';
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (byte < 0x20) {
-      out += "\\u00";
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
-    } else {
-      out += c;
-    }
-  }
-  out += '"';
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "native/policy/problem.h"
 
-#include "native/tailcfg/json_text.h"
+#include "common/base/json_text.h"
 
 #include <utility>
 
@@ -30,7 +30,7 @@ std::string Problems::text() const {
 std::string quoted(std::string_view text) {
   constexpr size_t kMaxQuoted = 200;
   std::string out;
-  tailcfg::append_json_string(out, text.substr(0, kMaxQuoted));
+  append_json_string(out, text.substr(0, kMaxQuoted));
   if (text.size() > kMaxQuoted) out += "...";
   return out;
 }

@@ -1,6 +1,6 @@
 #include "native/policy/value.h"
 
-#include "native/tailcfg/json_text.h"
+#include "common/base/json_text.h"
 
 namespace es::policy {
 namespace {
@@ -17,7 +17,7 @@ void append(std::string& out, const Value& value) {
       out += value.text;
       break;
     case Value::Kind::kString:
-      tailcfg::append_json_string(out, value.text);
+      append_json_string(out, value.text);
       break;
     case Value::Kind::kArray:
       out += '[';
@@ -31,7 +31,7 @@ void append(std::string& out, const Value& value) {
       out += '{';
       for (const Member& member : value.members) {
         if (&member != value.members.data()) out += ',';
-        tailcfg::append_json_string(out, member.name);
+        append_json_string(out, member.name);
         out += ':';
         append(out, member.value);
       }

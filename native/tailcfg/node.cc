@@ -1,7 +1,7 @@
 #include "native/tailcfg/node.h"
 
+#include "common/base/json_text.h"
 #include "common/base/rfc3339.h"
-#include "native/tailcfg/json_text.h"
 
 #include <string_view>
 

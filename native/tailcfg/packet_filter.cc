@@ -1,6 +1,6 @@
 #include "native/tailcfg/packet_filter.h"
 
-#include "native/tailcfg/json_text.h"
+#include "common/base/json_text.h"
 
 namespace es::tailcfg {
 namespace {

@@ -1,8 +1,8 @@
 #include "native/tailcfg/register.h"
 
+#include "common/base/json_text.h"
 #include "common/base/rfc3339.h"
 #include "native/tailcfg/json_input.h"
-#include "native/tailcfg/json_text.h"
 
 #include <nlohmann/json.hpp>
 

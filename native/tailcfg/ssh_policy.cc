@@ -1,6 +1,6 @@
 #include "native/tailcfg/ssh_policy.h"
 
-#include "native/tailcfg/json_text.h"
+#include "common/base/json_text.h"
 
 #include <string_view>
 

@@ -1,5 +1,7 @@
 #include "native/telemetry/log.h"
 
+#include "common/base/json_text.h"
+
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -31,26 +33,6 @@ void append_time(std::string& out, WallTime t) {
   out.append(text.data(), static_cast<size_t>(len));
 }
 
-void append_quoted(std::string& out, std::string_view text) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  out += '"';
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (byte < 0x20 || byte >= 0x7f) {
-      // Also everything beyond ASCII: a line stays valid JSON whatever bytes a client sent.
-      out += "\\u00";
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
-    } else {
-      out += c;
-    }
-  }
-  out += '"';
-}
-
 bool is_plain(std::string_view text) {
   if (text.empty()) return false;
   for (const char c : text) {
@@ -73,7 +55,7 @@ void append_value(std::string& out, const LogValue& v, Format format) {
           if (format == Format::kText && is_plain(value)) {
             out += value;
           } else {
-            append_quoted(out, value);
+            append_json_string(out, value);
           }
         } else {
           append_number(out, value);
@@ -105,10 +87,10 @@ void append_line(std::string& out, WallTime now, Format format, Level level,
   out += "\",\"level\":\"";
   out += name;
   out += "\",\"message\":";
-  append_quoted(out, message);
+  append_json_string(out, message);
   for (const LogValue& v : values) {
     out += ',';
-    append_quoted(out, v.name);
+    append_json_string(out, v.name);
     out += ':';
     append_value(out, v, format);
   }

@@ -1,8 +1,9 @@
 // The JSON body of an API request. Accept means: another parser takes it too, as one object, and
 // agrees on the member that was read; a time that is taken is written and read back the same.
+#include "common/base/json_text.h"
+#include "common/base/rfc3339.h"
 #include "native/api/body.h"
 #include "native/api/render.h"
-#include "common/base/rfc3339.h"
 
 #include <nlohmann/json.hpp>
 
@@ -44,7 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     require(tree.value("name", nlohmann::json()) == name ||
             tree.value("other_name", nlohmann::json()) == name);
     std::string again;
-    append_json_string(again, name);
+    es::append_json_string(again, name);
     require(nlohmann::json::parse(again) == name);
   }
   if (!tags.empty()) {

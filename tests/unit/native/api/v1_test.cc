@@ -184,20 +184,6 @@ TEST_CASE("every route asks for an API key") {
   }
 }
 
-TEST_CASE("texts are escaped so that any JSON reader gets them back") {
-  const std::string text("\"\\/\b\f\n\r\t\x01\x1f\x7f<>&'\xC3\xA9\xE2\x80\xA8\xF0\x9F\x98\x80");
-  std::string out;
-  append_json_string(out, text);
-  CHECK(json::parse(out) == text);
-  out.clear();
-  append_json_string(out,
-                     "a\xff"
-                     "b\xC3");
-  CHECK(json::parse(out) ==
-        "a\xEF\xBF\xBD"
-        "b\xEF\xBF\xBD");
-}
-
 TEST_CASE("a user without a name is shown by what it has") {
   control::User user;
   user.id = 7;

@@ -1,4 +1,3 @@
-#include "native/tailcfg/json_text.h"
 #include "native/tailcfg/packet_filter.h"
 #include "native/tailcfg/ssh_policy.h"
 
@@ -16,25 +15,6 @@ std::string json(const T& value) {
 }
 
 }  // namespace
-
-TEST_CASE("a JSON string escapes what must be, and only valid UTF-8 gets through") {
-  const std::pair<std::string, const char*> cases[] = {
-      {"plain", R"("plain")"},
-      {"\"\\\n", R"("\"\\\u000a")"},
-      {std::string("\0\x1f\x7f", 3), R"("\u0000\u001f\u007f")"},
-      {"\xc3\xa9\xf0\x9f\x98\x80", "\"\xc3\xa9\xf0\x9f\x98\x80\""},
-      {"\xff", "\"\xef\xbf\xbd\""},
-      {"\xc0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\""},                  // overlong
-      {"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},  // a surrogate
-      {"\xe2\x82", "\"\xef\xbf\xbd\xef\xbf\xbd\""},                  // cut short
-      {"\xf4\x90\x80\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
-  };
-  for (const auto& [text, expected] : cases) {
-    std::string out;
-    append_json_string(out, text);
-    CHECK(out == expected);
-  }
-}
 
 TEST_CASE("a filter rule has the names and the omissions that clients expect") {
   CHECK(json(FilterRule{}) == R"({"SrcIPs":[]})");
