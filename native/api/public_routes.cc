@@ -1,5 +1,6 @@
 #include "native/api/public_routes.h"
 
+#include "native/api/page.h"
 #include "native/net/websocket.h"
 
 #include <charconv>
@@ -13,10 +14,10 @@ using net::Reply;
 using net::Request;
 using net::Response;
 
-constexpr std::string_view kFrontPage =
-    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Edgescale</title>"
-    "</head>\n<body><h1>Edgescale</h1><p>A control server for Tailscale clients is running here."
-    "</p></body></html>\n";
+constexpr std::string_view kFrontText =
+    "<p>It connects machines that run Tailscale. One asks to join with</p>\n"
+    "<pre>tailscale up --login-server=URL</pre>\n"
+    "<p class=\"dim\">and the URL that its operator gave you.</p>\n";
 
 struct State {
   explicit State(PublicOptions o) : options(std::move(o)), health(options.database) {}
@@ -87,7 +88,8 @@ void add_public_routes(net::Router& router, PublicOptions options) {
     reply(net::text_response(200, "User-agent: *\nDisallow: /\n"));
   });
   router.add("GET", "/", [](const Request&, const Reply& reply) {
-    reply(with_type(200, "text/html; charset=utf-8", kFrontPage));
+    reply(with_type(200, "text/html; charset=utf-8",
+                    page_document("A control server is running here", kFrontText)));
   });
   router.add(
       "GET", "/api/v1/edge",

@@ -14,21 +14,6 @@ using control::PendingRegistration;
 
 constexpr size_t kMaxShown = 64;
 
-std::string document(std::string_view title, std::string_view body) {
-  std::string out =
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
-      "<meta name=\"robots\" content=\"noindex\">"
-      "<link rel=\"stylesheet\" href=\"/register/page.css\"><title>";
-  out += escape_html(title);
-  out += " - Edgescale</title></head>\n<body><main><h1>";
-  out += escape_html(title);
-  out += "</h1>\n";
-  out += body;
-  out += "</main></body></html>\n";
-  return out;
-}
-
 // "[AbCdE]", as Tailscale's clients print keys.
 template <class Key>
 std::string short_key(const Key& key) {
@@ -71,16 +56,23 @@ std::string facts(const PendingRegistration& registration, WallTime now) {
   append_list(out, "Asks for tags", registration.tags);
   append_list(out, "Offers routes", registration.routes);
   if (registration.ephemeral) append_row(out, "Stays", "until it disconnects (ephemeral)");
-  append_row(out, "Machine key", short_key(registration.machine_key));
-  append_row(out, "Node key", short_key(registration.node_key));
+  append_row(out, "Keys",
+             "machine " + short_key(registration.machine_key) + ", node " +
+                 short_key(registration.node_key));
   append_row(out, "Waits for", time_left(registration, now) + " more");
   out += "</table>\n";
   return out;
 }
 
+std::string lead(const PendingRegistration& registration, std::string_view text) {
+  const std::string name = displayable(registration.hostname);
+  return "<p><strong>" + (name.empty() ? "This machine" : escape_html(name)) + "</strong>" +
+         std::string(text) + "</p>\n";
+}
+
 std::string complaint_text(std::string_view complaint) {
   if (complaint.empty()) return {};
-  return "<p class=\"bad\" role=\"alert\">" + escape_html(complaint) + "</p>\n";
+  return "<p class=\"alert\" role=\"alert\">" + escape_html(complaint) + "</p>\n";
 }
 
 std::string form_head(const PendingRegistration& registration) {
@@ -88,49 +80,6 @@ std::string form_head(const PendingRegistration& registration) {
 }
 
 }  // namespace
-
-const std::string_view kRegisterStyle =
-    ":root{color-scheme:light dark}"
-    "body{font:16px/1.5 system-ui,sans-serif;margin:0;padding:1rem}"
-    "main{max-width:44rem;margin:2rem auto}"
-    "table{border-collapse:collapse;margin:1rem 0}"
-    "th{text-align:left;font-weight:600;padding:.25rem 1.5rem .25rem 0;vertical-align:top}"
-    "td{font-family:ui-monospace,monospace;overflow-wrap:anywhere}"
-    "pre{padding:.75rem;border:1px solid #8888;border-radius:.4rem;white-space:pre-wrap;"
-    "overflow-wrap:anywhere;user-select:all}"
-    "label{display:block;margin:.75rem 0 .25rem}"
-    "input,select,button{font:inherit;padding:.4rem .6rem;max-width:100%}"
-    "input{width:28rem}"
-    "button{margin:.75rem .5rem 0 0;cursor:pointer}"
-    ".bad{color:#b3261e;font-weight:600}"
-    ".dim{opacity:.7}"
-    "@media(prefers-color-scheme:dark){.bad{color:#ff8a80}}\n";
-
-std::string escape_html(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
 
 std::string displayable(std::string_view text) {
   std::string out;
@@ -150,45 +99,50 @@ std::string displayable(std::string_view text) {
   return out;
 }
 
-std::string message_page(std::string_view title, std::string_view text, std::string_view command) {
+std::string message_page(std::string_view title, std::string_view text, std::string_view command,
+                         Tone tone) {
   std::string body = "<p>" + escape_html(text) + "</p>\n";
   if (!command.empty()) body += "<pre>" + escape_html(command) + "</pre>\n";
-  return document(title, body);
+  return page_document(title, body, tone);
 }
 
 std::string registration_page(const PendingRegistration& registration, WallTime now,
                               std::string_view complaint) {
-  std::string body = "<p>This machine asks to join the tailnet, and waits for an operator.</p>\n";
+  std::string body = lead(registration, " asks to join the tailnet, and waits for an operator.");
   body += facts(registration, now);
-  body += "<h2>Approve on the server</h2>\n<pre>edgescale auth register --auth-id ";
-  body += escape_html(registration.auth_id);
-  body += " --user USERNAME</pre>\n<h2>Approve here</h2>\n";
   body += complaint_text(complaint);
   body += form_head(registration);
   body +=
       "<label for=\"key\">API key of an operator</label>\n"
       "<input id=\"key\" name=\"key\" type=\"password\" autocomplete=\"current-password\" "
-      "required maxlength=\"256\">\n"
-      "<p class=\"dim\">\"edgescale apikeys create\" on the server makes one. Compare the host "
-      "name "
-      "with the machine that you mean: whoever sent you this address may have sent a foreign "
-      "one.</p>\n"
-      "<button name=\"action\" value=\"sign-in\">Sign in</button>\n</form>\n";
-  return document("Join the tailnet", body);
+      "required maxlength=\"256\" placeholder=\"tskey-api-...\" aria-describedby=\"hint\">\n"
+      "<div class=\"buttons\"><button class=\"yes\" name=\"action\" value=\"sign-in\">"
+      "Sign in to decide</button></div>\n</form>\n"
+      "<p id=\"hint\" class=\"dim small\">Compare the host name with the machine that you mean: "
+      "whoever sent you this address may have sent a foreign one. Not an operator? Send this "
+      "page's address to one.</p>\n"
+      "<details><summary>Or decide on the server</summary>\n<pre>edgescale auth register "
+      "--auth-id ";
+  body += escape_html(registration.auth_id);
+  body +=
+      " --user USERNAME</pre>\n<p class=\"dim small\">An API key is made there with "
+      "<code>edgescale apikeys create</code>.</p></details>\n";
+  return page_document("Join the tailnet", body);
 }
 
 std::string decision_page(const PendingRegistration& registration, WallTime now,
                           std::string_view ticket,
                           std::span<const std::shared_ptr<const control::User>> users,
                           std::string_view complaint) {
-  std::string body = "<p>Signed in for this machine, for ten minutes.</p>\n";
+  std::string body = lead(registration, " asks to join the tailnet.");
   body += facts(registration, now);
   body += complaint_text(complaint);
   body += form_head(registration);
   body += "<input type=\"hidden\" name=\"ticket\" value=\"" + escape_html(ticket) + "\">\n";
   if (users.empty()) {
     body +=
-        "<p>There are no users yet: \"edgescale users create NAME\" on the server makes one.</p>\n";
+        "<p>There are no users yet. On the server, this makes one:</p>\n"
+        "<pre>edgescale users create NAME</pre>\n";
   } else {
     body += "<label for=\"user\">Owner</label>\n<select id=\"user\" name=\"user\" required>\n";
     if (users.size() > 1) body += "<option value=\"\">Choose a user</option>\n";
@@ -198,11 +152,18 @@ std::string decision_page(const PendingRegistration& registration, WallTime now,
       if (!user->display_name.empty()) body += " (" + escape_html(user->display_name) + ")";
       body += "</option>\n";
     }
-    body += "</select>\n<br><button name=\"action\" value=\"approve\">Approve</button>\n";
+    body += "</select>\n";
   }
-  // Rejecting needs no owner.
-  body += "<button name=\"action\" value=\"reject\" formnovalidate>Reject</button>\n</form>\n";
-  return document("Join the tailnet", body);
+  // Enter presses the first button. Rejecting needs no owner.
+  body += "<div class=\"buttons\">";
+  if (!users.empty()) {
+    body += "<button class=\"yes\" name=\"action\" value=\"approve\">Approve</button>\n";
+  }
+  body +=
+      "<button class=\"no\" name=\"action\" value=\"reject\" formnovalidate>Reject</button>"
+      "</div>\n</form>\n<p class=\"dim small\">You are signed in for this machine, for ten "
+      "minutes.</p>\n";
+  return page_document("Join the tailnet", body);
 }
 
 }  // namespace es::api

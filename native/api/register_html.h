@@ -1,9 +1,10 @@
 // The pages behind /register/<id>, as HTML. Pure.
 //
-// No script and no style inside the pages: the gate's Content-Security-Policy allows neither. What
-// a client said of itself is escaped, cut, and freed of characters that would hide or reorder it.
+// What a client said of itself is escaped, cut, and freed of characters that would hide or reorder
+// it.
 #pragma once
 
+#include "native/api/page.h"
 #include "native/control/directory.h"
 #include "native/control/registration.h"
 
@@ -14,17 +15,13 @@
 
 namespace es::api {
 
-extern const std::string_view kRegisterStyle;
-
-// For text between tags and for attribute values in double quotes.
-std::string escape_html(std::string_view text);
 // What a client calls itself, for display: letters and digits of any script and printable ASCII;
 // everything else becomes '?'; at most 64 characters. Not escaped.
 std::string displayable(std::string_view text);
 
 // A heading, a paragraph and, where there is one, a command to copy. All escaped here.
 std::string message_page(std::string_view title, std::string_view text,
-                         std::string_view command = {});
+                         std::string_view command = {}, Tone tone = Tone::kPlain);
 
 // What waits, the command that approves it, and the form for an operator's key. `complaint` is
 // empty or says why the last attempt failed.

@@ -261,16 +261,18 @@ void RegisterPages::approve(const PendingRegistration& waiting, std::string_view
           const bool gone = result.error().reason == control::Reason::kNotFound;
           return reply(page(gone ? 404 : 503, message_page("Not approved", result.error().text)));
         }
-        reply(page(200, message_page("Approved", "The machine is in the tailnet as \"" +
-                                                     (*result)->row.given_name +
-                                                     "\". This page can be closed.")));
+        reply(page(200, message_page("Approved",
+                                     "The machine is in the tailnet as \"" +
+                                         (*result)->row.given_name + "\". This page can be closed.",
+                                     {}, Tone::kGood)));
       });
 }
 
 void RegisterPages::reject(const PendingRegistration& waiting, const Reply& reply) {
   tailnet_.reject(waiting.auth_id, [reply](Result<void, control::Refusal> result) {
     if (!result.ok()) return reply(page(409, message_page("Not rejected", result.error().text)));
-    reply(page(200, message_page("Rejected", "The machine was told that it may not join.")));
+    reply(page(200, message_page("Rejected", "The machine was told that it may not join.", {},
+                                 Tone::kBad)));
   });
 }
 
@@ -280,8 +282,11 @@ Status add_register_pages(net::Router& router, control::Directory& directory,
                           control::Tailnet& tailnet, const RegisterOptions& options) {
   const auto pages = std::make_shared<RegisterPages>(directory, tailnet, options);
   ES_CHECK(pages->open(options));
-  router.add("GET", "/register/page.css", [](const Request&, const Reply& reply) {
-    reply({200, {{"Content-Type", "text/css; charset=utf-8"}}, std::string(kRegisterStyle)});
+  router.add("GET", kPageStylePath, [](const Request&, const Reply& reply) {
+    reply({200, {{"Content-Type", "text/css; charset=utf-8"}}, std::string(kPageStyle)});
+  });
+  router.add("GET", kPageIconPath, [](const Request&, const Reply& reply) {
+    reply({200, {{"Content-Type", "image/svg+xml"}}, std::string(kPageIcon)});
   });
   router.add("GET", "/register/{authId}",
              [pages](const Request& request, const Reply& reply) { pages->show(request, reply); });

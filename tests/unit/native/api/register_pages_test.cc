@@ -130,6 +130,12 @@ TEST_CASE("no page holds a script or a style, so the strictest policy suits it")
   const Called style = site.call("GET", "/register/page.css");
   CHECK(style.status == 200);
   CHECK(style.field("Content-Type") == "text/css; charset=utf-8");
+  CHECK(has(style, "prefers-color-scheme"));
+  // So that no browser asks for one that is not there.
+  CHECK(has(site.get(), "rel=\"icon\" type=\"image/svg+xml\" href=\"/register/icon.svg\""));
+  const Called icon = site.call("GET", "/register/icon.svg");
+  CHECK(icon.status == 200);
+  CHECK(icon.field("Content-Type") == "image/svg+xml");
 }
 
 TEST_CASE("what a client says of itself is shown as text, whatever it is") {
