@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Real Tailscale clients for the tests: a Go that can build them, and the builds, of the versions
-# that tests/e2e/go pins. The results are in build/clients/{old,new}.
+# Real clients for the tests: a Go that can build Tailscale's, and the builds, of the versions that
+# tests/e2e/go pins; a browser. The builds are in build/clients/{old,new}.
 
 clients_dir=$root/build/clients
 go=go
@@ -83,4 +83,10 @@ compile_clients() {
       "-tags=$omit,ts180,ts_debug_websockets" . &&
     GOOS=js GOARCH=wasm "${build[@]}" -o "$clients_dir/new/browser.wasm" $ts/tsconnect/wasm &&
     cp "$(go_run env GOROOT)/lib/wasm/wasm_exec.js" "$clients_dir/new/"
+}
+
+# Chromium, for the tests that need a browser, and only for them: 150 MB to fetch.
+install_browser() {
+  command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null ||
+    (install_packages chromium-headless-shell)
 }

@@ -66,6 +66,7 @@ test_node() {
     build_preset dev "the protocol server" protocol_server
     # Without them their tests are skipped, which must not look like success.
     build_clients || tally_args+=(--lost "Tailscale's clients (they do not build)")
+    install_browser || tally_args+=(--lost "Chromium (it cannot be installed)")
   fi
   say "..    $name tests"
   local cases=$results/$name-$RANDOM.cases

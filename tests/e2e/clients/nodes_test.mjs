@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
 import { BASE_DOMAIN, SERVER_NAME, Tailnet, whyNoClients } from "./tailnet.mjs";
-import { collect, end, until } from "./world.mjs";
+import { end, until } from "./world.mjs";
 
 const SUBNET = "10.55.0";
 const UPLINK = "198.51.100";
@@ -112,7 +112,7 @@ describe("what an operator does to nodes", { skip }, () => {
     await far.plug("back", "eth0", `${SUBNET}.10/24`);
     await b.host.plug("back", "eth1", `${SUBNET}.2/24`);
     await b.host.must("sysctl", ["-q", "-w", "net.ipv4.ip_forward=1"]);
-    const server = collect(far.spawn(process.execPath, [b.scriptFile("tcp_peer.mjs"), "echo", "7007"]));
+    const server = far.script("tcp_peer.mjs", "echo", 7007);
     await until("the echo listens", () => server.text.includes("listening"));
 
     await b.must("set", `--advertise-routes=${SUBNET}.0/24`);
@@ -144,7 +144,7 @@ describe("what an operator does to nodes", { skip }, () => {
     await c.host.plug("uplink", "eth1", `${UPLINK}.2/24`);
     await c.host.must("ip", ["route", "add", `${OUTSIDE}.0/24`, "via", `${UPLINK}.1`]);
     await c.host.must("sysctl", ["-q", "-w", "net.ipv4.ip_forward=1"]);
-    const server = collect(inet.spawn(process.execPath, [c.scriptFile("tcp_peer.mjs"), "echo", "7007"]));
+    const server = inet.script("tcp_peer.mjs", "echo", 7007);
     await until("the echo listens", () => server.text.includes("listening"));
 
     await c.must("set", "--advertise-exit-node");

@@ -184,20 +184,16 @@ export class Client {
     return (await this.self()).TailscaleIPs[0];
   }
 
-  scriptFile(name) {
-    return path.join(here, name);
-  }
-
   /** Sends back what comes by TCP, for connect() and flows. */
   async echo() {
-    const server = this.script("tcp_peer.mjs", "echo", ECHO_PORT);
+    const server = this.host.script("tcp_peer.mjs", "echo", ECHO_PORT);
     await until("the echo listens", () => server.text.includes("listening"));
   }
 
   /** One connection with an answer. @returns {Promise<string>} empty, or how it failed */
   async connect(address, timeoutMs = 3000) {
     const { code, out, err } = await this.host.run(process.execPath,
-      [this.scriptFile("tcp_peer.mjs"), "once", address, String(ECHO_PORT), String(timeoutMs)]);
+      [path.join(here, "tcp_peer.mjs"), "once", address, String(ECHO_PORT), String(timeoutMs)]);
     return code === 0 ? "" : out + err;
   }
 
@@ -216,13 +212,6 @@ export class Client {
 
   misses(name, options = {}) {
     return until(`${this.name} no longer knows ${name}`, async () => !(await this.peer(name)), options);
-  }
-
-  /** A program of this folder, run by Node on this machine. */
-  script(name, ...args) {
-    const child = this.host.spawn(process.execPath, [this.scriptFile(name), ...args.map(String)],
-      { stdio: ["pipe", "pipe", "pipe"] });
-    return collect(child);
   }
 }
 
@@ -294,7 +283,7 @@ export const pairs = (things) => things.flatMap((a) => things.filter((b) => b !=
 export class Flow {
   static async open(from, address) {
     const flow = new Flow();
-    flow.child = from.script("tcp_peer.mjs", "flow", address, ECHO_PORT);
+    flow.child = from.host.script("tcp_peer.mjs", "flow", address, ECHO_PORT);
     await until(`a flow from ${from.name} to ${address}`, () => {
       assert.doesNotMatch(flow.child.text, /failed/);
       return flow.child.text.includes("up");

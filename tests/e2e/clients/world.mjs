@@ -133,6 +133,12 @@ export class Host extends Namespace {
     await this.must("ip", ["link", "set", device, "up"]);
   }
 
+  /** Runs a program of this folder by Node. */
+  script(name, ...args) {
+    return collect(this.spawn(process.execPath, [path.join(import.meta.dirname, name), ...args.map(String)],
+      { stdio: ["pipe", "pipe", "pipe"] }));
+  }
+
   readEtc(name) {
     return fs.readFileSync(path.join(this.folder, "etc", name), "utf8");
   }
