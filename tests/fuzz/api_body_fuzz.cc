@@ -3,7 +3,6 @@
 #include "common/base/json_text.h"
 #include "common/base/rfc3339.h"
 #include "native/api/body.h"
-#include "native/api/render.h"
 
 #include <nlohmann/json.hpp>
 
