@@ -39,15 +39,29 @@ void put_le(uint8_t* p, T v) {
 
 bool equal_constant_time(Bytes a, Bytes b) {
   if (a.size() != b.size()) return false;
-  // volatile keeps the loop from ending early.
-  volatile uint8_t diff = 0;
-  for (size_t i = 0; i < a.size(); ++i) diff = static_cast<uint8_t>(diff | (a[i] ^ b[i]));
+  uint64_t diff = 0;
+  size_t i = 0;
+  for (; i + 8 <= a.size(); i += 8) {
+    uint64_t left = 0;
+    uint64_t right = 0;
+    std::memcpy(&left, a.data() + i, 8);
+    std::memcpy(&right, b.data() + i, 8);
+    diff |= left ^ right;
+    // The compiler must not know what it may conclude from `diff`, or the loop could end early.
+    __asm__ volatile("" : "+r"(diff));
+  }
+  for (; i < a.size(); ++i) {
+    diff |= static_cast<uint64_t>(a[i] ^ b[i]);
+    __asm__ volatile("" : "+r"(diff));
+  }
   return diff == 0;
 }
 
 void wipe(MutableBytes secret) {
-  volatile uint8_t* p = secret.data();
-  for (size_t i = 0; i < secret.size(); ++i) p[i] = 0;
+  if (secret.empty()) return;
+  std::memset(secret.data(), 0, secret.size());
+  // Somebody may read it, as far as the compiler knows.
+  __asm__ volatile("" : : "r"(secret.data()) : "memory");
 }
 
 std::optional<uint8_t> ByteReader::u8() { return read_be<uint8_t>(data_); }

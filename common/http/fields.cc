@@ -1,9 +1,9 @@
 #include "common/http/fields.h"
 
+#include "common/base/ascii.h"
 #include "common/http/hardening.h"
 
 #include <bit>
-#include <cstring>
 
 namespace es::http {
 namespace {
@@ -24,69 +24,16 @@ struct TokenTable {
 };
 constexpr TokenTable kTokens;
 
-constexpr uint64_t kOnes = 0x0101010101010101;
-constexpr uint64_t kHigh = 0x8080808080808080;
-
-// Calls look(word) with every byte of `text`, eight at a time, some twice; fewer than eight are
-// filled up with `fill`.
-template <class Look>
-void for_each_word(std::string_view text, char fill, Look look) {
-  const auto word_at = [&](size_t at) {
-    uint64_t word = 0;
-    std::memcpy(&word, text.data() + at, 8);
-    return word;
-  };
-  if (text.size() < 8) {
-    uint64_t word = static_cast<uint64_t>(fill) * kOnes;
-    for (const char c : text) word = word << 8 | static_cast<unsigned char>(c);
-    return look(word);
-  }
-  for (size_t at = 0; at + 8 < text.size(); at += 8) look(word_at(at));
-  look(word_at(text.size() - 8));
-}
-
-// High bits of the bytes that are at least `low`; all bytes are ASCII.
-constexpr uint64_t at_least(uint64_t word, unsigned char low) {
-  return (word + (0x80U - low) * kOnes) & kHigh;
-}
-
-// True when `name` surely is a token: letters, digits and '-' only, eight bytes at a time.
-bool is_plain_name(std::string_view name) {
-  uint64_t plain = kHigh;
-  uint64_t not_ascii = 0;
-  for_each_word(name, 'a', [&](uint64_t word) {
-    const uint64_t lower_case = word | 0x20 * kOnes;
-    const uint64_t letter = at_least(lower_case, 'a') & ~at_least(lower_case, 'z' + 1);
-    const uint64_t digit = at_least(word, '0') & ~at_least(word, '9' + 1);
-    const uint64_t dash = ~at_least(word ^ ('-' * kOnes), 1);
-    plain &= letter | digit | dash;
-    not_ascii |= word & kHigh;
-  });
-  return plain == kHigh && not_ascii == 0;
-}
-
 bool is_token(std::string_view name) {
   if (name.empty()) return false;
-  if (is_plain_name(name)) return true;
+  if (ascii::is_alnum_or_dash(name)) return true;
   bool ok = true;
   for (const char c : name) ok &= kTokens.is_token[static_cast<unsigned char>(c)];
   return ok;
 }
 
-// False when `value` surely has no control character; looks at eight bytes at a time.
-bool may_have_control(std::string_view value) {
-  uint64_t found = 0;
-  for_each_word(value, ' ', [&](uint64_t word) {
-    // The high bit of a byte is set when it is below 0x20 and when it is 0x7f; for others only when
-    // one of those came before it.
-    const uint64_t deleted = word ^ (0x7f * kOnes);
-    found |= ((word - 0x20 * kOnes) & ~word) | ((deleted - kOnes) & ~deleted);
-  });
-  return (found & kHigh) != 0;
-}
-
 bool has_control(std::string_view value) {
-  if (!may_have_control(value)) return false;
+  if (!ascii::may_have_control(value)) return false;
   bool found = false;
   for (const char c : value) {
     const auto byte = static_cast<unsigned char>(c);
@@ -162,11 +109,9 @@ void note_field(const Field& field, Reading& reading) {
 // length: setting the bit that tells the cases apart makes no other token character one of these.
 bool is_name(std::string_view token, std::string_view name) {
   const auto same = [&](size_t at, size_t len) {
-    uint64_t a = 0;
-    uint64_t b = 0;
-    std::memcpy(&a, token.data() + at, len);
-    std::memcpy(&b, name.data() + at, len);
-    return (a | 0x20 * kOnes) == (b | 0x20 * kOnes);
+    constexpr uint64_t kCaseBits = 0x20 * ascii::kOnes;
+    return (ascii::load(token.data() + at, len) | kCaseBits) ==
+           (ascii::load(name.data() + at, len) | kCaseBits);
   };
   if (name.size() < 8) return same(0, name.size());
   for (size_t at = 0; at + 8 < name.size(); at += 8) {

@@ -12,6 +12,44 @@ constexpr char kRewrittenInQuery = '\'';
 
 constexpr bool is_control(unsigned char c) { return c < 0x20 || c == 0x7f; }
 
+enum : uint8_t {
+  kControl = 1,  // nowhere
+  kBad = 2,      // nowhere else in a target
+  kNotInPath = 4,
+  kNotInQuery = 8,
+  kEscape = 16,
+  kDot = 32,
+};
+
+// What each byte means for a target.
+struct Classes {
+  uint8_t of[256] = {};
+  constexpr Classes() {
+    for (int i = 0; i < 256; ++i) {
+      const char c = static_cast<char>(i);
+      const bool bad =
+          i == ' ' || i > 0x7e || c == '\\' || c == '#' || c == '"' || c == '<' || c == '>';
+      if (is_control(static_cast<unsigned char>(i))) {
+        of[i] = kControl;
+      } else if (bad) {
+        of[i] = kBad;
+      }
+    }
+    for (const char c : kRewrittenInPath) of[static_cast<unsigned char>(c)] = kNotInPath;
+    of[static_cast<unsigned char>(kRewrittenInQuery)] = kNotInQuery;
+    of[static_cast<unsigned char>('%')] = kEscape;
+    of[static_cast<unsigned char>('.')] = kDot;
+  }
+};
+constexpr Classes kClasses;
+
+// What any byte of it means.
+uint8_t classes_in(std::string_view text) {
+  unsigned all = 0;
+  for (const char c : text) all |= kClasses.of[static_cast<unsigned char>(c)];
+  return static_cast<uint8_t>(all);
+}
+
 // Looks for the segments "." and ".." in a path that arrives byte by byte.
 class DotSegments {
  public:
@@ -130,12 +168,11 @@ Refusal check_part(std::string_view part, bool is_path) {
   return refusal;
 }
 
-// As check_part for the common case: no escapes, so that one look is enough.
-Refusal check_plain_part(std::string_view part, bool is_path) {
-  if (!is_path) return Refusal::kNone;
+// As check_part for a path without escapes, so that one look is enough.
+Refusal check_plain_path(std::string_view path) {
   DotSegments dots;
   bool found = false;
-  for (const char c : part) found |= dots.push(c);
+  for (const char c : path) found |= dots.push(c);
   found |= dots.finish();
   return found ? Refusal::kTraversal : Refusal::kNone;
 }
@@ -145,23 +182,25 @@ Refusal check_plain_part(std::string_view part, bool is_path) {
 Refusal check_target(std::string_view target, size_t max_len) {
   if (target.size() > max_len) return Refusal::kTargetTooLong;
   if (target.empty() || target.front() != '/') return Refusal::kBadTarget;
-  bool escapes = false;
-  for (const char c : target) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (is_control(byte)) return Refusal::kControlCharacter;
-    if (byte == ' ' || byte > 0x7e) return Refusal::kBadTarget;
-    if (c == '\\' || c == '#' || c == '"' || c == '<' || c == '>') return Refusal::kBadTarget;
-    escapes |= c == '%';
-  }
   const std::string_view path = path_of(target);
-  if (path.starts_with("//")) return Refusal::kBadTarget;
-  if (path.find_first_of(kRewrittenInPath) != std::string_view::npos ||
-      target.find(kRewrittenInQuery, path.size()) != std::string_view::npos) {
+  const std::string_view query = target.substr(path.size());
+  const uint8_t in_path = classes_in(path);
+  const uint8_t in_query = classes_in(query);
+  if (((in_path | in_query) & (kControl | kBad)) != 0) {
+    for (const char c : target) {
+      const uint8_t what = kClasses.of[static_cast<unsigned char>(c)];
+      if (what == kControl) return Refusal::kControlCharacter;
+      if (what == kBad) break;
+    }
     return Refusal::kBadTarget;
   }
-  const auto check = escapes ? check_part : check_plain_part;
-  if (const Refusal r = check(path, true); r != Refusal::kNone) return r;
-  return check(target.substr(path.size()), false);
+  if (path.starts_with("//")) return Refusal::kBadTarget;
+  if ((in_path & kNotInPath) != 0 || (in_query & kNotInQuery) != 0) return Refusal::kBadTarget;
+  if (((in_path | in_query) & kEscape) != 0) {
+    if (const Refusal r = check_part(path, true); r != Refusal::kNone) return r;
+    return check_part(query, false);
+  }
+  return (in_path & kDot) != 0 ? check_plain_path(path) : Refusal::kNone;
 }
 
 std::string_view path_of(std::string_view target) { return target.substr(0, target.find('?')); }

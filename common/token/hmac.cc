@@ -13,9 +13,9 @@ HmacKey::HmacKey(Bytes key) {
     std::copy(key.begin(), key.end(), pad.begin());
   }
   for (uint8_t& b : pad) b ^= 0x36;
-  inner_.update(pad);
+  inner_ = Sha256::after(pad);
   for (uint8_t& b : pad) b ^= 0x36 ^ 0x5c;
-  outer_.update(pad);
+  outer_ = Sha256::after(pad);
   wipe(pad);
 }
 
@@ -25,16 +25,10 @@ Sha256Digest HmacKey::mac(Bytes message) const {
   return hmac.finish();
 }
 
-void Hmac::field(std::string_view text) {
-  std::array<uint8_t, 4> len;
-  ByteWriter(len).u32be(static_cast<uint32_t>(text.size()));
-  inner_.update(len);
-  inner_.update(as_bytes(text));
-}
-
 Sha256Digest Hmac::finish() {
-  outer_.update(inner_.finish());
-  return outer_.finish();
+  Sha256 outer(outer_);
+  outer.update(inner_.finish());
+  return outer.finish();
 }
 
 }  // namespace es::token

@@ -15,25 +15,22 @@ class HmacKey {
 
  private:
   friend class Hmac;
-  Sha256 inner_;
-  Sha256 outer_;
+  Sha256State inner_;
+  Sha256State outer_;
 };
 
-// One message in pieces.
+// One message in pieces. The key must outlive it.
 class Hmac {
  public:
   explicit Hmac(const HmacKey& key) : inner_(key.inner_), outer_(key.outer_) {}
 
   void update(Bytes data) { inner_.update(data); }
-  // Adds the length as four big-endian bytes, then the text: no two lists of fields are one
-  // message.
-  void field(std::string_view text);
   // The object is spent afterwards.
   Sha256Digest finish();
 
  private:
   Sha256 inner_;
-  Sha256 outer_;
+  const Sha256State& outer_;
 };
 
 }  // namespace es::token

@@ -1,6 +1,7 @@
 #include "common/token/sha256.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -12,7 +13,7 @@
 namespace es::token {
 namespace {
 
-using State = std::array<uint32_t, 8>;
+using State = Sha256State;
 
 constexpr State kInitial = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                             0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
@@ -38,16 +39,19 @@ alignas(16) constexpr std::array<uint32_t, 64> kRound = {
 
 ES_ALWAYS_INLINE uint32_t rotr(uint32_t v, int n) { return v >> n | v << (32 - n); }
 
+// Whole words: single bytes would be stored and loaded one by one at -Os, and what is stored in
+// pieces cannot be forwarded to a wider load.
+static_assert(std::endian::native == std::endian::little);
+
 ES_ALWAYS_INLINE uint32_t load_be(const uint8_t* p) {
-  return static_cast<uint32_t>(p[0]) << 24 | static_cast<uint32_t>(p[1]) << 16 |
-         static_cast<uint32_t>(p[2]) << 8 | p[3];
+  uint32_t v = 0;
+  std::memcpy(&v, p, sizeof v);
+  return __builtin_bswap32(v);
 }
 
 ES_ALWAYS_INLINE void store_be(uint8_t* p, uint32_t v) {
-  p[0] = static_cast<uint8_t>(v >> 24);
-  p[1] = static_cast<uint8_t>(v >> 16);
-  p[2] = static_cast<uint8_t>(v >> 8);
-  p[3] = static_cast<uint8_t>(v);
+  const uint32_t swapped = __builtin_bswap32(v);
+  std::memcpy(p, &swapped, sizeof swapped);
 }
 
 ES_ALWAYS_INLINE void round(uint32_t a, uint32_t b, uint32_t c, uint32_t& d, uint32_t e, uint32_t f,
@@ -167,6 +171,12 @@ void sha256_blocks_portable(State& state, const uint8_t* data, size_t num_blocks
 }
 
 Sha256::Sha256() : state_(kInitial) {}
+
+Sha256State Sha256::after(std::span<const uint8_t, kSha256BlockLen> block) {
+  Sha256State state = kInitial;
+  blocks(state, block.data(), 1);
+  return state;
+}
 
 void Sha256::update(Bytes data) {
   if (data.empty()) return;

@@ -8,18 +8,28 @@
 namespace es::token {
 namespace {
 
-constexpr std::string_view kVersion = "v2";
+constexpr uint8_t kVersion = 3;
+constexpr std::string_view kPrefix = "v3.";
 constexpr size_t kMaxTimeDigits = 15;  // far beyond any year that matters, and no overflow
 constexpr size_t kMacDigits = 2 * kSignatureMacBytes;
+constexpr size_t kMaxMethodLen = 16;
+constexpr size_t kMaxAddressLen = 39;
 
-Sha256Digest request_mac(const HmacKey& key, std::string_view time, const SignedRequest& request,
+// The part of the message before the target, which is the only one that may be long. Callers have
+// checked the lengths.
+Sha256Digest request_mac(const HmacKey& key, int64_t time_ms, const SignedRequest& request,
                          std::string_view client_address) {
+  std::array<uint8_t, 1 + 8 + 1 + kMaxMethodLen + 1 + kMaxAddressLen> buf;
+  ByteWriter head(buf);
+  head.u8(kVersion);
+  head.u64be(static_cast<uint64_t>(time_ms));
+  head.u8(static_cast<uint8_t>(request.method.size()));
+  head.text(request.method);
+  head.u8(static_cast<uint8_t>(client_address.size()));
+  head.text(client_address);
   Hmac hmac(key);
-  hmac.field(kVersion);
-  hmac.field(time);
-  hmac.field(request.method);
-  hmac.field(request.target);
-  hmac.field(client_address);
+  hmac.update(head.written());
+  hmac.update(as_bytes(request.target));
   return hmac.finish();
 }
 
@@ -28,7 +38,6 @@ bool is_acceptable_address(std::string_view address) {
 }
 
 struct Header {
-  std::string_view time;
   int64_t time_ms = 0;
   std::array<uint8_t, kSignatureMacBytes> mac{};
   std::string_view client_address;
@@ -46,13 +55,12 @@ bool parse_time(std::string_view text, int64_t& ms) {
 }
 
 bool parse_header(std::string_view text, Header& out) {
-  if (text.size() > kMaxSignatureLen || !text.starts_with("v2.")) return false;
-  text.remove_prefix(3);
+  if (text.size() > kMaxSignatureLen || !text.starts_with(kPrefix)) return false;
+  text.remove_prefix(kPrefix.size());
   const size_t time_end = text.find('.');
   if (time_end == std::string_view::npos) return false;
-  out.time = text.substr(0, time_end);
+  if (!parse_time(text.substr(0, time_end), out.time_ms)) return false;
   text.remove_prefix(time_end + 1);
-  if (!parse_time(out.time, out.time_ms)) return false;
   if (text.size() <= kMacDigits || text[kMacDigits] != '.') return false;
   const std::string_view digits = text.substr(0, kMacDigits);
   for (const char c : digits) {
@@ -78,14 +86,15 @@ Status sign_request(const HmacKey& key, const SignedRequest& request,
   if (!is_acceptable_address(client_address)) {
     return refuse("signature: the client address is not canonical");
   }
-  if (out.space_left() < 3 + time.written().size() + 1 + kMacDigits + 1 + client_address.size()) {
+  if (out.space_left() <
+      kPrefix.size() + time.written().size() + 1 + kMacDigits + 1 + client_address.size()) {
     return bug("signature: no room");
   }
-  const std::string_view time_text = as_text(time.written());
-  const Sha256Digest mac = request_mac(key, time_text, request, client_address);
+  if (request.method.size() > kMaxMethodLen) return refuse("signature: not a known method");
+  const Sha256Digest mac = request_mac(key, ms, request, client_address);
   std::copy(mac.begin() + kSignatureMacBytes, mac.end(), proof.begin());
-  out.text("v2.");
-  out.text(time_text);
+  out.text(kPrefix);
+  out.bytes(time.written());
   out.text(".");
   hex_encode(Bytes(mac).first(kSignatureMacBytes), out);
   out.text(".");
@@ -99,11 +108,11 @@ SignatureCheck verify_signature(const HmacKey& key, const SignedRequest& request
   SignatureCheck check;
   if (header.empty()) return check;
   Header parsed;
-  if (!parse_header(header, parsed)) {
+  if (!parse_header(header, parsed) || request.method.size() > kMaxMethodLen) {
     check.verdict = SignatureVerdict::kMalformed;
     return check;
   }
-  const Sha256Digest mac = request_mac(key, parsed.time, request, parsed.client_address);
+  const Sha256Digest mac = request_mac(key, parsed.time_ms, request, parsed.client_address);
   if (!equal_constant_time(Bytes(mac).first(kSignatureMacBytes), parsed.mac)) {
     check.verdict = SignatureVerdict::kForged;
     return check;

@@ -1,8 +1,9 @@
 // X-Edge-Signature: the Worker's word to the origin that it let this request pass, and for whom.
 //
-//   v2.<unix ms, decimal>.<32 lower-case hex digits>.<client address>
-// The digits are the first half of HMAC-SHA-256 over, each as a four-byte length and its bytes:
-// "v2", the decimal time, method, raw request target, client address. The second half never leaves
+//   v3.<unix ms, decimal>.<32 lower-case hex digits>.<client address>
+// The digits are the first half of HMAC-SHA-256 over
+//   u8 3, u64be unix ms, u8 length and method, u8 length and client address, raw request target
+// which fits one block of SHA-256 for most requests. The second half never leaves
 // with the request: the origin sends it back as proof that an answer is its own (AnswerProof),
 // which costs neither side another MAC. 128 bits each; knowing one half tells nothing of the other.
 // The client address is a canonical IP address (base/ip_address.h) or "unknown". The host is not
@@ -25,7 +26,7 @@ namespace es::token {
 
 inline constexpr std::string_view kUnknownAddress = "unknown";
 inline constexpr size_t kSignatureMacBytes = 16;
-// "v2." + 19 digits + "." + 32 digits + "." + 39 characters of address.
+// "v3." + 19 digits + "." + 32 digits + "." + 39 characters of address.
 inline constexpr size_t kMaxSignatureLen = 3 + 19 + 1 + 2 * kSignatureMacBytes + 1 + 39;
 
 // Who knows this for one signed request has the key: see above.

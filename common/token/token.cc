@@ -1,5 +1,6 @@
 #include "common/token/token.h"
 
+#include "common/base/ascii.h"
 #include "common/base/hex.h"
 
 #include <algorithm>
@@ -48,13 +49,6 @@ bool all_are(uint8_t wanted, std::string_view text) {
 
 bool is_lower_hex(std::string_view text) { return all_are(kLowerHex, text); }
 
-// Of digits that hex_decode() takes, A to F alone have the one bit and not the other.
-bool has_upper_case(std::string_view hex) {
-  unsigned upper = 0;
-  for (const char c : hex) upper |= (static_cast<unsigned char>(c) & 0x60U) == 0x40U ? 1U : 0U;
-  return upper != 0;
-}
-
 bool is_foreign_text(std::string_view text) { return all_are(kForeignChar, text); }
 
 Result<Token> parse_own(TokenKind kind, std::string_view rest) {
@@ -66,7 +60,7 @@ Result<Token> parse_own(TokenKind kind, std::string_view rest) {
   }
   token.id = rest.substr(0, kTokenIdLen);
   token.secret = rest.substr(kTokenIdLen + 1);
-  if (rest[kTokenIdLen] != '-' || !is_lower_hex(token.id) || has_upper_case(token.secret)) {
+  if (rest[kTokenIdLen] != '-' || !is_lower_hex(token.id) || ascii::has_upper_case(token.secret)) {
     return kNoToken;
   }
   if (!hex_decode(token.secret.substr(0, kUnsealedSecretLen), token.random)) return kNoToken;
@@ -224,7 +218,8 @@ Result<std::string_view> bearer_token(std::string_view authorization) {
   // b64token: at least one character, then nothing but "=" at the end.
   const size_t padding = token.find('=');
   const std::string_view body = token.substr(0, padding);
-  if (body.empty() || !all_are(kBearerChar, body)) return kNotBearer;
+  if (body.empty()) return kNotBearer;
+  if (!ascii::is_alnum_or_dash(body) && !all_are(kBearerChar, body)) return kNotBearer;
   if (token.find_first_not_of('=', body.size()) != std::string_view::npos) return kNotBearer;
   return token;
 }

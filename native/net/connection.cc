@@ -346,7 +346,7 @@ void Connection::note_signature() {
   request_.edge.signature = signature_name(decision_.signature);
   request_.edge.age.reset();
   if (decision_.signature != token::SignatureVerdict::kValid) return;
-  // "v2.<unix ms>....": sound, because it verified.
+  // "v3.<unix ms>....": sound, because it verified.
   const std::string_view text = request_.field("x-edge-signature").value_or("");
   int64_t signed_at = 0;
   const size_t start = std::min<size_t>(3, text.size());

@@ -65,7 +65,7 @@ test("a sound request is forwarded, signed, with the fields that may pass", () =
   const words = core.words;
   assert.deepEqual(core.names.filter((_, i) => words[WORD.forwardFields] >>> i & 1), ["accept", "user-agent"]);
   assert.match(core.text(AT.signature, core.words[WORD.signatureLen]),
-    /^v2\.1795000000000\.[0-9a-f]{32}\.192\.0\.2\.1$/);
+    /^v3\.1795000000000\.[0-9a-f]{32}\.192\.0\.2\.1$/);
 });
 
 test("one decision on a forwarded request makes few host calls", () => {

@@ -14,12 +14,13 @@ import { AT, WORD } from "../../js-shim/wasm.mjs";
 const hmac = (key, data) => crypto.createHmac("sha256", key).update(data).digest();
 const key = hmac(Buffer.from(TOKEN_KEY, "hex"), "edgescale edge signature v1");
 
-const field = (text) => {
-  const bytes = Buffer.from(text);
-  const len = Buffer.alloc(4);
-  len.writeUInt32BE(bytes.length);
-  return Buffer.concat([len, bytes]);
-};
+/** What is signed of a request: signature.h has the layout. */
+function signedText({ time, method, url, address }) {
+  const at = Buffer.alloc(8);
+  at.writeBigUInt64BE(BigInt(time));
+  const short = (text) => Buffer.concat([Buffer.from([text.length]), Buffer.from(text)]);
+  return Buffer.concat([Buffer.from([3]), at, short(method), short(address), Buffer.from(url)]);
+}
 
 let revision;
 
@@ -27,8 +28,8 @@ let revision;
 function markFor({ method, url, headers }) {
   // The edge's own look at the origin's health is not signed.
   if (headers["x-edge-signature"] === undefined) return "none";
-  const [, time, digits, address] = /^v2\.(\d+)\.([0-9a-f]{32})\.(.*)$/.exec(headers["x-edge-signature"]);
-  const mac = hmac(key, Buffer.concat(["v2", time, method, url, address].map(field))).toString("hex");
+  const [, time, digits, address] = /^v3\.(\d+)\.([0-9a-f]{32})\.(.*)$/.exec(headers["x-edge-signature"]);
+  const mac = hmac(key, signedText({ time, method, url, address })).toString("hex");
   assert.equal(mac.slice(0, 32), digits);
   return `${revision}.${mac.slice(32)}`;
 }

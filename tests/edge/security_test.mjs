@@ -115,7 +115,7 @@ test("spoofed fields never reach the origin, whatever their spelling", async () 
     "Forwarded: for=1.2.3.4", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: evil", "X-Real-IP: 1.2.3.4",
     "X-Forwarded-Proto: https", "X-Original-URL: /admin", "X-Rewrite-URL: /admin",
     "X-HTTP-Method-Override: DELETE", "True-Client-IP: 1.2.3.4", "X_Forwarded_For: 1.2.3.4",
-    "Content_Length: 5", "CF-Ray: x", "CF-Visitor: x", "X-Edge-Signature: v2.0.00.1.2.3.4",
+    "Content_Length: 5", "CF-Ray: x", "CF-Visitor: x", "X-Edge-Signature: v3.0.00.1.2.3.4",
     "Proxy-Authorization: Basic x", "TE: trailers", "Via: x", "Cf-Access-Client-Secret: x",
   ];
   const { status } = await ask("GET /health", [...spoofed, "Accept: text/plain", "User-Agent: me"]);
@@ -123,7 +123,7 @@ test("spoofed fields never reach the origin, whatever their spelling", async () 
   const { headers } = origin.seen.at(-1);
   const names = Object.keys(headers).filter((n) => !["host", "content-length", "connection"].includes(n));
   assert.deepEqual(names.sort(), ["accept", "user-agent", "x-edge-signature"]);
-  assert.match(headers["x-edge-signature"], /^v2\.\d{13}\.[0-9a-f]{32}\.203\.0\.\d+\.\d+$/);
+  assert.match(headers["x-edge-signature"], /^v3\.\d{13}\.[0-9a-f]{32}\.203\.0\.\d+\.\d+$/);
   assert.equal(headers.host, `127.0.0.1:${origin.port}`);
 });
 

@@ -37,7 +37,7 @@ TEST_CASE("a signature verifies and names the client") {
   for (const char* address :
        {"192.0.2.1", "2001:db8::1", "unknown", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"}) {
     const std::string header = sign(kRequest, address);
-    CHECK(header.starts_with("v2.1800000000000."));
+    CHECK(header.starts_with("v3.1800000000000."));
     const auto check = verify_signature(kKey, kRequest, header, wall_time_ms(kNow), {});
     CHECK(check.verdict == SignatureVerdict::kValid);
     CHECK(check.client_address == address);
@@ -50,6 +50,7 @@ TEST_CASE("a signature is for one method, one target and one key") {
   CHECK(verify(header, {"GET", "/api/v1/user?x=2"}) == SignatureVerdict::kForged);
   // The same bytes, cut elsewhere.
   CHECK(verify(header, {"GET/", "api/v1/user?x=1"}) == SignatureVerdict::kForged);
+  CHECK(verify(header, {"GE", "T/api/v1/user?x=1"}) == SignatureVerdict::kForged);
   const HmacKey other(as_bytes("another key"));
   CHECK(verify_signature(other, kRequest, header, wall_time_ms(kNow), {}).verdict ==
         SignatureVerdict::kForged);
@@ -110,15 +111,15 @@ TEST_CASE("other spellings of a header are malformed") {
   std::string upper = mac;
   for (char& c : upper) c = static_cast<char>(std::toupper(c));
   for (const std::string& text :
-       {"v3." + time + "." + mac + ".192.0.2.1", "V2." + time + "." + mac + ".192.0.2.1",
-        "v2.0" + time + "." + mac + ".192.0.2.1", "v2.+" + time + "." + mac + ".192.0.2.1",
-        "v2.-1." + mac + ".192.0.2.1", "v2.." + mac + ".192.0.2.1",
-        "v2.1800000000000000." + mac + ".192.0.2.1", "v2." + time + "." + upper + ".192.0.2.1",
-        "v2." + time + "." + mac + ".::ffff:192.0.2.1", "v2." + time + "." + mac + ".2001:DB8::1",
-        "v2." + time + "." + mac + ".", "v2." + time + "." + mac + ".192.0.2.1 ", " " + good,
-        good + "," + good, "v2." + time + "." + mac + ".Unknown"}) {
+       {"v2." + time + "." + mac + ".192.0.2.1", "V3." + time + "." + mac + ".192.0.2.1",
+        "v3.0" + time + "." + mac + ".192.0.2.1", "v3.+" + time + "." + mac + ".192.0.2.1",
+        "v3.-1." + mac + ".192.0.2.1", "v3.." + mac + ".192.0.2.1",
+        "v3.1800000000000000." + mac + ".192.0.2.1", "v3." + time + "." + upper + ".192.0.2.1",
+        "v3." + time + "." + mac + ".::ffff:192.0.2.1", "v3." + time + "." + mac + ".2001:DB8::1",
+        "v3." + time + "." + mac + ".", "v3." + time + "." + mac + ".192.0.2.1 ", " " + good,
+        good + "," + good, "v3." + time + "." + mac + ".Unknown"}) {
     CAPTURE(text);
-    if (text == "v2." + time + "." + upper + ".192.0.2.1" && upper == mac) continue;
+    if (text == "v3." + time + "." + upper + ".192.0.2.1" && upper == mac) continue;
     CHECK(verify(text) == SignatureVerdict::kMalformed);
   }
 }
