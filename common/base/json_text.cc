@@ -43,12 +43,7 @@ void append_json_string(std::string& out, std::string_view text) {
 }
 
 void append_json_strings(std::string& out, const std::vector<std::string>& list) {
-  out += '[';
-  for (size_t i = 0; i < list.size(); ++i) {
-    if (i != 0) out += ',';
-    append_json_string(out, list[i]);
-  }
-  out += ']';
+  append_json_array(out, list, [&](const std::string& text) { append_json_string(out, text); });
 }
 
 }  // namespace es

@@ -14,4 +14,17 @@ void append_json_string(std::string& out, std::string_view text);
 
 void append_json_strings(std::string& out, const std::vector<std::string>& list);
 
+// Appends an array; append_one(item) appends each of its items.
+template <class List, class F>
+void append_json_array(std::string& out, const List& list, F&& append_one) {
+  out += '[';
+  bool first = true;
+  for (const auto& item : list) {
+    if (!first) out += ',';
+    first = false;
+    append_one(item);
+  }
+  out += ']';
+}
+
 }  // namespace es

@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <array>
 #include <charconv>
-#include <cstdio>
 
 namespace es::policy {
 namespace {
@@ -88,9 +87,9 @@ std::string v6_text(const Address& a) {
       continue;
     }
     if (!out.empty() && out.back() != ':') out += ':';
-    std::array<char, 8> hex{};
-    const int n = std::snprintf(hex.data(), hex.size(), "%x", group[i]);
-    out.append(hex.data(), static_cast<size_t>(n));
+    std::array<char, 4> hex{};
+    const auto end = std::to_chars(hex.data(), hex.data() + hex.size(), group[i], 16).ptr;
+    out.append(hex.data(), end);
   }
   return out;
 }

@@ -33,6 +33,9 @@ class Bits {
     return true;
   }
 
+  // Room for the numbers below n.
+  void reserve(size_t n) { words_.reserve((n + 63) / 64); }
+
   void add(const Bits& other) {
     if (other.words_.size() > words_.size()) words_.resize(other.words_.size());
     for (size_t i = 0; i < other.words_.size(); ++i) words_[i] |= other.words_[i];

@@ -32,9 +32,9 @@ bool port_matches(const ProtocolPorts& ip, uint16_t port) {
 // Whether the set has the address: as a node's, within a range, or, for * as a source, behind a
 // subnet router.
 bool IndexState::named(const SelectorSet& set, const Address& a, bool as_source) const {
-  const auto owner = slot_by_address.find(a);
-  const bool node = owner != slot_by_address.end();
-  if (!set.postures.empty() && (!node || !set.own.test(owner->second))) return false;
+  const Slot owner = owner_of(a);
+  const bool node = owner != kAnySlot;
+  if (!set.postures.empty() && (!node || !set.own.test(owner))) return false;
   for (const uint32_t id : set.selectors) {
     const Selector& selector = selectors[id];
     if (selector.alias.is(Kind::kDangerAll)) return true;
@@ -45,7 +45,7 @@ bool IndexState::named(const SelectorSet& set, const Address& a, bool as_source)
       });
       if (routed) return true;
     } else if (selector.identity) {
-      if (node && selector.own.test(owner->second)) return true;
+      if (node && selector.own.test(owner)) return true;
     } else if (selector.addresses.contains(a)) {
       return true;
     }
@@ -66,11 +66,11 @@ bool IndexState::leads_to(const Rule& rule, const Address& dst) const {
 }
 
 bool IndexState::same_owner(const Address& a, const Address& b) const {
-  const auto from = slot_by_address.find(a);
-  const auto to = slot_by_address.find(b);
-  if (from == slot_by_address.end() || to == slot_by_address.end()) return false;
-  const auto& own = own_devices(nodes[from->second]);
-  return std::find(own.begin(), own.end(), to->second) != own.end();
+  const Slot from = owner_of(a);
+  const Slot to = owner_of(b);
+  if (from == kAnySlot || to == kAnySlot) return false;
+  const auto& own = own_devices(nodes[from]);
+  return std::find(own.begin(), own.end(), to) != own.end();
 }
 
 Verdict PolicyIndex::check(const Address& src, const Address& dst, int protocol,

@@ -52,7 +52,7 @@ std::vector<Prefix> prefixes_of(const Range& range) {
 class FilterBuilder {
  public:
   FilterBuilder(const IndexState& state, Slot slot)
-      : s_(state), slot_(slot), node_(state.at(slot)) {}
+      : s_(state), slot_(slot), node_(state.at(slot)), own_(address_texts(node_.node.addresses)) {}
 
   std::vector<FilterRule> build() {
     for (const Rule& rule : s_.rules) {
@@ -106,7 +106,7 @@ class FilterBuilder {
     if (selector.identity) {
       // A via rule leads to what lies behind the router, never to nodes.
       if (rule.steered || !selector.own.test(slot_)) return;
-      for (const std::string& text : node_.address_texts) append(text);
+      for (const std::string& text : own_) append(text);
       return;
     }
     for (const Range& range : selector.addresses.ranges()) {
@@ -136,7 +136,7 @@ class FilterBuilder {
     Texts all;
     bool self_is_source = false;
     for (const Slot slot : s_.own_devices(node_)) {
-      const Texts& texts = s_.at(slot).address_texts;
+      const Texts texts = slot == slot_ ? own_ : address_texts(s_.at(slot).node.addresses);
       all.insert(all.end(), texts.begin(), texts.end());
       if (!s_.sets[rule.src].own.test(slot)) continue;
       src.insert(src.end(), texts.begin(), texts.end());
@@ -148,7 +148,7 @@ class FilterBuilder {
     const uint64_t hash = hash_texts(*shared);
     for (const ProtocolPorts& ip : rule.grant->ip) {
       std::vector<NetPortRange> list;
-      for (const std::string& text : node_.address_texts) {
+      for (const std::string& text : own_) {
         for (const tailcfg::PortRange& ports : ip.ports) list.push_back({text, ports});
       }
       add_ports(shared, hash, ip, std::move(list));
@@ -228,6 +228,7 @@ class FilterBuilder {
   const IndexState& s_;
   Slot slot_;
   const NodeEntry& node_;
+  Texts own_;  // its addresses
   std::vector<FilterRule> out_;
   std::unordered_map<uint64_t, std::vector<size_t>> by_hash_;  // of out_, rules for ports only
 };

@@ -3,7 +3,6 @@
 #include "native/policy/index_state.h"
 
 #include <algorithm>
-#include <unordered_set>
 
 namespace es::policy {
 namespace {
@@ -284,13 +283,13 @@ PolicyIndex::PolicyIndex(std::shared_ptr<const Policy> policy, std::vector<User>
                          const std::vector<Node>& nodes, IndexOptions options)
     : state_(
           std::make_unique<IndexState>(std::move(policy), std::move(users), std::move(options))) {
-  // Twice what is needed, so that joins later need no rehash for long.
-  state_->slot_of.reserve(nodes.size() * 2);
-  state_->slot_by_address.reserve(nodes.size() * 4);
-  std::unordered_set<NodeId> seen;
+  state_->slots_by_id.reserve(nodes.size());
+  state_->slots_by_address.reserve(nodes.size() * 2);
+  for (Selector& selector : state_->selectors) selector.own.reserve(nodes.size());
   state_->filling = true;
+  Slot known = 0;
   for (const Node& node : nodes) {
-    if (seen.insert(node.id).second) state_->add(node);
+    if (state_->find(node.id, known) == nullptr) state_->add(node);
   }
   state_->fill_sets();
 }
@@ -380,6 +379,6 @@ tailcfg::CapMap PolicyIndex::attributes_of(NodeId id) const {
   return list;
 }
 
-size_t PolicyIndex::num_nodes() const { return state_->slot_of.size(); }
+size_t PolicyIndex::num_nodes() const { return state_->slots_by_id.size(); }
 
 }  // namespace es::policy

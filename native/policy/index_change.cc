@@ -207,9 +207,9 @@ void IndexState::swap_users(UserTable& other) {
 // The nodes of all others are entered there.
 std::vector<Slot> IndexState::nodes_of_changed_users(UserTable& fresh) const {
   std::vector<Slot> out;
-  for (const auto& [id, slot] : slot_of) {
+  for (Slot slot = 0; slot < nodes.size(); ++slot) {
     const NodeEntry& entry = nodes[slot];
-    if (entry.tagged || !entry.node.user) continue;
+    if (!entry.used || entry.tagged || !entry.node.user) continue;
     const auto was = user_at.find(*entry.node.user);
     const auto is = fresh.at.find(*entry.node.user);
     if (was == user_at.end() && is == fresh.at.end()) continue;

@@ -14,11 +14,26 @@ uint64_t hash_texts(const Texts& texts) {
   return h;
 }
 
+Texts address_texts(const std::vector<Address>& addresses) {
+  Texts out;
+  out.reserve(addresses.size());
+  for (const Address& a : addresses) out.push_back(a.text());
+  return out;
+}
+
 const NodeEntry* IndexState::find(NodeId id, Slot& slot) const {
-  const auto it = slot_of.find(id);
-  if (it == slot_of.end()) return nullptr;
-  slot = it->second;
+  const Slot found =
+      slots_by_id.find(hash_of(id), [&](Slot other) { return nodes[other].node.id == id; });
+  if (found == kAnySlot) return nullptr;
+  slot = found;
   return &nodes[slot];
+}
+
+Slot IndexState::owner_of(const Address& a) const {
+  return slots_by_address.find(hash_of(a), [&](Slot slot) {
+    const auto& own = nodes[slot].node.addresses;
+    return std::find(own.begin(), own.end(), a) != own.end();
+  });
 }
 
 const std::vector<Slot>& IndexState::own_devices(const NodeEntry& node) const {
@@ -133,11 +148,18 @@ void IndexState::add(Node node) {
   entry.used = true;
   entry.tagged = !entry.node.tags.empty();
   for (const Address& a : entry.node.addresses) {
-    entry.address_texts.push_back(a.text());
-    slot_by_address[a] = slot;
+    slots_by_address.set(hash_of(a), slot, [&](Slot other) {
+      const auto& own = nodes[other].node.addresses;
+      return std::find(own.begin(), own.end(), a) != own.end();
+    });
   }
-  slot_of[entry.node.id] = slot;
+  const NodeId id = entry.node.id;
+  slots_by_id.set(hash_of(id), slot, [&](Slot other) { return nodes[other].node.id == id; });
 
+  const auto owner =
+      !entry.tagged && entry.node.user ? user_at.find(*entry.node.user) : user_at.end();
+  const size_t by_user = owner == user_at.end() ? 0 : users[owner->second].selectors.size();
+  entry.selectors.reserve(any_selectors.size() + by_user + 2);
   for (const uint32_t selector : any_selectors) join_selector(slot, selector);
   if (entry.tagged) {
     for (const uint32_t selector : tagged_selectors) join_selector(slot, selector);
@@ -148,10 +170,9 @@ void IndexState::add(Node node) {
     }
   } else {
     for (const uint32_t selector : member_selectors) join_selector(slot, selector);
-    if (const auto it = entry.node.user ? user_at.find(*entry.node.user) : user_at.end();
-        it != user_at.end()) {
-      users[it->second].nodes.push_back(slot);
-      for (const uint32_t selector : users[it->second].selectors) join_selector(slot, selector);
+    if (owner != user_at.end()) {
+      users[owner->second].nodes.push_back(slot);
+      for (const uint32_t selector : users[owner->second].selectors) join_selector(slot, selector);
     }
   }
   for (const Address& a : entry.node.addresses) {
@@ -174,13 +195,8 @@ void IndexState::remove(Slot slot) {
       std::erase(users[it->second].nodes, slot);
     }
   }
-  for (const Address& a : entry.node.addresses) {
-    if (const auto it = slot_by_address.find(a);
-        it != slot_by_address.end() && it->second == slot) {
-      slot_by_address.erase(it);
-    }
-  }
-  slot_of.erase(entry.node.id);
+  for (const Address& a : entry.node.addresses) slots_by_address.erase(hash_of(a), slot);
+  slots_by_id.erase(hash_of(entry.node.id), slot);
   if (entry.node.slot == kAnySlot) free_slots.push_back(slot);
   entry = {};
 }
@@ -203,15 +219,13 @@ size_t PolicyIndex::memory_bytes() const {
     n += sizeof(x) + x.selectors.capacity() * sizeof(uint32_t) +
          x.routes.capacity() * sizeof(uint32_t) + x.node.addresses.capacity() * sizeof(Address) +
          x.node.routes.capacity() * sizeof(Prefix);
-    for (const std::string& t : x.address_texts) n += sizeof(t) + t.capacity();
     for (const std::string& t : x.node.tags) n += sizeof(t) + t.capacity();
-    constexpr size_t kMapNode = 64;  // a tree node or bucket entry beside its content
-    n += (2 + x.node.addresses.size()) * kMapNode;
   }
   for (const Route& x : s.routes) {
     n += sizeof(x) + x.routers.capacity() * sizeof(Slot) + x.sets.capacity() * sizeof(uint32_t);
   }
-  return n + s.rules.capacity() * sizeof(Rule);
+  return n + s.slots_by_id.memory() + s.slots_by_address.memory() +
+         s.rules.capacity() * sizeof(Rule);
 }
 
 }  // namespace es::policy

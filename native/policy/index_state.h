@@ -4,6 +4,7 @@
 #include "native/policy/bits.h"
 #include "native/policy/index.h"
 #include "native/policy/range_index.h"
+#include "native/policy/slot_table.h"
 
 #include <deque>
 #include <map>
@@ -14,13 +15,12 @@ namespace es::policy {
 
 using Texts = std::vector<std::string>;
 
-struct AddressHash {
-  size_t operator()(const Address& a) const {
-    uint64_t h = (a.hi ^ (a.v6 ? 0x9e3779b97f4a7c15 : 0)) * 0xff51afd7ed558ccd;
-    h = (h ^ (h >> 32) ^ a.lo) * 0xc4ceb9fe1a85ec53;
-    return static_cast<size_t>(h ^ (h >> 29));
-  }
-};
+inline uint64_t hash_of(NodeId id) { return (id ^ (id >> 32)) * 0xff51afd7ed558ccd; }
+inline uint64_t hash_of(const Address& a) {
+  uint64_t h = (a.hi ^ (a.v6 ? 0x9e3779b97f4a7c15 : 0)) * 0xff51afd7ed558ccd;
+  h = (h ^ (h >> 32) ^ a.lo) * 0xc4ceb9fe1a85ec53;
+  return h ^ (h >> 29);
+}
 
 // One alias: who is in it. Either nodes by identity (a tag, a user) or addresses.
 struct Selector {
@@ -78,7 +78,6 @@ struct NodeEntry {
   bool exit = false;
   std::vector<uint32_t> selectors;  // that it is in, each once
   std::vector<uint32_t> routes;     // numbers of its subnet routes
-  Texts address_texts;
 };
 
 // A subnet route that one or more nodes serve.
@@ -152,6 +151,7 @@ struct IndexState {
   uint32_t route_number(const Prefix& prefix);
   bool posture_holds(const SelectorSet& set, const Node& node) const;
   const NodeEntry* find(NodeId id, Slot& slot) const;
+  Slot owner_of(const Address& a) const;  // kAnySlot: no node
   const NodeEntry& at(Slot slot) const { return nodes[slot]; }
   const std::vector<Slot>& own_devices(const NodeEntry& node) const;
 
@@ -204,8 +204,8 @@ struct IndexState {
 
   std::deque<NodeEntry> nodes;  // by slot; growing moves none
   std::vector<Slot> free_slots;
-  std::unordered_map<NodeId, Slot> slot_of;
-  std::unordered_map<Address, Slot, AddressHash> slot_by_address;
+  SlotTable slots_by_id;
+  SlotTable slots_by_address;
   bool filling = false;  // nodes join selectors only; fill_sets() does the rest
   Bits exits;
   std::vector<Route> routes;
@@ -215,6 +215,7 @@ struct IndexState {
 };
 
 uint64_t hash_texts(const Texts& texts);
+Texts address_texts(const std::vector<Address>& addresses);
 bool protocol_matches(const ProtocolPorts& ip, int protocol);  // 0: any of the default set
 bool port_matches(const ProtocolPorts& ip, uint16_t port);
 

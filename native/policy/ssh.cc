@@ -57,7 +57,7 @@ class SshBuilder {
 
   void append(const SshEntry& entry, Slot source, std::vector<SshPrincipal>& list) const {
     for (size_t n = times(entry, source); n > 0; --n) {
-      for (const std::string& text : s_.at(source).address_texts) list.push_back({text});
+      for (const Address& a : s_.at(source).node.addresses) list.push_back({a.text()});
     }
   }
 

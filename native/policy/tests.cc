@@ -218,9 +218,7 @@ class TestRunner {
     }
     Target from = target(src);
     for (const Address& a : samples(from)) {
-      if (const auto it = s_.slot_by_address.find(a); it != s_.slot_by_address.end()) {
-        from.nodes.set(it->second);
-      }
+      if (const Slot owner = s_.owner_of(a); owner != kAnySlot) from.nodes.set(owner);
     }
     if (from.nodes.none()) return fail("src " + quoted(test.src) + " stands for no node");
     for (const auto& user : test.accept) ssh_assertion(test, from.nodes, destinations, user, 'a');
@@ -259,8 +257,7 @@ class TestRunner {
     }
     Bits nodes = t.nodes;
     for (const Range& r : ranges) {
-      const auto it = s_.slot_by_address.find(r.first);
-      if (it != s_.slot_by_address.end()) nodes.set(it->second);
+      if (const Slot owner = s_.owner_of(r.first); owner != kAnySlot) nodes.set(owner);
     }
     if (known.is(Kind::kSelf) && src_known) {
       target(src).nodes.for_each([&](Slot slot) {
@@ -288,9 +285,9 @@ class TestRunner {
         none &= !hit;
       });
       if (exhausted_ || (kind == 'd' ? none : all)) return;
-      const auto& addresses = s_.at(dst).address_texts;
+      const auto& addresses = s_.at(dst).node.addresses;
       fail(test.src + "/" + quoted(user) + " -> " +
-           (addresses.empty() ? std::string("?") : addresses[0]) +
+           (addresses.empty() ? std::string("?") : addresses[0].text()) +
            (kind == 'a'   ? ": expected ALLOWED, got DENIED"
             : kind == 'd' ? ": expected DENIED, got ALLOWED"
                           : ": expected ALLOWED via check"));

@@ -5,34 +5,24 @@
 namespace es::tailcfg {
 namespace {
 
-void append_ports(std::string& out, const std::vector<NetPortRange>& ports) {
-  out += '[';
-  for (size_t i = 0; i < ports.size(); ++i) {
-    if (i != 0) out += ',';
-    out += "{\"IP\":";
-    append_json_string(out, ports[i].ip);
-    out += ",\"Ports\":{\"First\":";
-    out += std::to_string(ports[i].ports.first);
-    out += ",\"Last\":";
-    out += std::to_string(ports[i].ports.last);
-    out += "}}";
-  }
-  out += ']';
+void append_port(std::string& out, const NetPortRange& port) {
+  out += "{\"IP\":";
+  append_json_string(out, port.ip);
+  out += ",\"Ports\":{\"First\":";
+  out += std::to_string(port.ports.first);
+  out += ",\"Last\":";
+  out += std::to_string(port.ports.last);
+  out += "}}";
 }
 
-void append_grants(std::string& out, const std::vector<CapGrant>& grants) {
-  out += '[';
-  for (size_t i = 0; i < grants.size(); ++i) {
-    if (i != 0) out += ',';
-    out += "{\"Dsts\":";
-    append_json_strings(out, grants[i].dsts);
-    if (grants[i].cap_map != nullptr && !grants[i].cap_map->empty()) {
-      out += ",\"CapMap\":";
-      append_json(out, *grants[i].cap_map);
-    }
-    out += '}';
+void append_grant(std::string& out, const CapGrant& grant) {
+  out += "{\"Dsts\":";
+  append_json_strings(out, grant.dsts);
+  if (grant.cap_map != nullptr && !grant.cap_map->empty()) {
+    out += ",\"CapMap\":";
+    append_json(out, *grant.cap_map);
   }
-  out += ']';
+  out += '}';
 }
 
 }  // namespace
@@ -47,12 +37,7 @@ void append_json(std::string& out, const CapMap& caps) {
       out += "null";
       continue;
     }
-    out += '[';
-    for (size_t k = 0; k < caps[i].values.size(); ++k) {
-      if (k != 0) out += ',';
-      out += caps[i].values[k];
-    }
-    out += ']';
+    append_json_array(out, caps[i].values, [&](const std::string& value) { out += value; });
   }
   out += '}';
 }
@@ -66,30 +51,21 @@ void append_json(std::string& out, const FilterRule& rule) {
   }
   if (!rule.dst_ports.empty()) {
     out += ",\"DstPorts\":";
-    append_ports(out, rule.dst_ports);
+    append_json_array(out, rule.dst_ports, [&](const auto& port) { append_port(out, port); });
   }
   if (!rule.ip_proto.empty()) {
-    out += ",\"IPProto\":[";
-    for (size_t i = 0; i < rule.ip_proto.size(); ++i) {
-      if (i != 0) out += ',';
-      out += std::to_string(rule.ip_proto[i]);
-    }
-    out += ']';
+    out += ",\"IPProto\":";
+    append_json_array(out, rule.ip_proto, [&](int protocol) { out += std::to_string(protocol); });
   }
   if (!rule.cap_grant.empty()) {
     out += ",\"CapGrant\":";
-    append_grants(out, rule.cap_grant);
+    append_json_array(out, rule.cap_grant, [&](const auto& grant) { append_grant(out, grant); });
   }
   out += '}';
 }
 
 void append_json(std::string& out, const std::vector<FilterRule>& rules) {
-  out += '[';
-  for (size_t i = 0; i < rules.size(); ++i) {
-    if (i != 0) out += ',';
-    append_json(out, rules[i]);
-  }
-  out += ']';
+  append_json_array(out, rules, [&](const FilterRule& rule) { append_json(out, rule); });
 }
 
 }  // namespace es::tailcfg

@@ -31,16 +31,15 @@ void append_action(std::string& out, const SshAction& action) {
 }  // namespace
 
 void append_json(std::string& out, const SshRule& rule) {
-  out += "{\"principals\":[";
-  if (rule.principals != nullptr) {
-    for (size_t i = 0; i < rule.principals->size(); ++i) {
-      if (i != 0) out += ',';
-      out += "{\"nodeIP\":";
-      append_json_string(out, (*rule.principals)[i].node_ip);
-      out += '}';
-    }
-  }
-  out += "],\"sshUsers\":{";
+  static const std::vector<SshPrincipal> kNobody;
+  out += "{\"principals\":";
+  append_json_array(out, rule.principals == nullptr ? kNobody : *rule.principals,
+                    [&](const SshPrincipal& principal) {
+                      out += "{\"nodeIP\":";
+                      append_json_string(out, principal.node_ip);
+                      out += '}';
+                    });
+  out += ",\"sshUsers\":{";
   for (size_t i = 0; i < rule.ssh_users.size(); ++i) {
     if (i != 0) out += ',';
     append_json_string(out, rule.ssh_users[i].first);
@@ -57,12 +56,7 @@ void append_json(std::string& out, const SshRule& rule) {
 }
 
 void append_json(std::string& out, const std::vector<SshRule>& rules) {
-  out += '[';
-  for (size_t i = 0; i < rules.size(); ++i) {
-    if (i != 0) out += ',';
-    append_json(out, rules[i]);
-  }
-  out += ']';
+  append_json_array(out, rules, [&](const SshRule& rule) { append_json(out, rule); });
 }
 
 }  // namespace es::tailcfg

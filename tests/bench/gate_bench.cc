@@ -5,28 +5,23 @@
 #include "common/gate/gate.h"
 #include "common/token/edge_keys.h"
 #include "common/token/token.h"
+#include "tests/bench/cpu_time.h"
 
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <string>
-#include <time.h>
 #include <vector>
 
 namespace {
 
 using namespace es;
+using bench::thread_ns;
 
 const WallTime kNow = wall_time_ms(1'800'000'000'000);
 constexpr size_t kCalls = 20'000;
 constexpr int kRounds = 20;
 constexpr double kTargetNs = 1000;
-
-double thread_ns() {
-  timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_nsec);
-}
 
 std::string sealed_key(const token::EdgeKeys& keys) {
   const std::array<uint8_t, token::kTokenIdBytes> id{1, 2, 3, 4, 5, 6};

@@ -7,19 +7,20 @@
 #include "common/token/edge_keys.h"
 #include "common/token/signature.h"
 #include "common/token/token.h"
+#include "tests/bench/cpu_time.h"
 
 #include <cstdio>
 #include <cstring>
 #include <random>
 #include <string>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 #include <vector>
 
 namespace {
 
 using namespace es;
+using bench::thread_ns;
 
 constexpr int64_t kStart = 1'800'000'000'000;
 constexpr size_t kMiB = 1 << 20;
@@ -38,13 +39,6 @@ void print_ns(const char* what, double ns, double target_ns) {
   all_fast = all_fast && met;
   std::printf("%-58s %9.1f ns   target %9.1f ns  %s\n", what, ns, target_ns,
               met ? "met" : "MISSED");
-}
-
-// Processor time of this thread: other load on the machine matters less than with a wall clock.
-double thread_ns() {
-  timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_nsec);
 }
 
 constexpr size_t kRounds = 20;
@@ -148,7 +142,7 @@ void decisions() {
 
   const Pages lease_pages(kMiB);
   auto leases = limit::LeaseTable::create({}, lease_pages.bytes(), {1, 2});
-  const auto request = limit::decode_lease_request(leases->ask(client(1), at(0)));
+  const auto request = limit::decode_lease_request(leases->ask(client(1), at(0)).message);
   limit::LeaseReply reply;
   reply.nonce = request->nonce;
   reply.lease_id = 1;

@@ -6,10 +6,10 @@
 #include "native/control/policy_desk.h"
 #include "native/control/tailnet.h"
 #include "tests/bench/company.h"
+#include "tests/bench/cpu_time.h"
 
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <memory>
 #include <set>
 
@@ -17,18 +17,6 @@ using namespace es;
 using namespace es::bench;
 
 namespace {
-
-double now_s() {
-  timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
-}
-template <class F>
-double ms(F&& f) {
-  const double start = now_s();
-  f();
-  return (now_s() - start) * 1e3;
-}
 
 constexpr WallTime kNow = wall_time_ms(1'790'000'000'000);
 
@@ -152,7 +140,7 @@ class Bench {
 
   void connect_all() {
     size_t bytes = 0;
-    const double total = ms([&] {
+    const double total = thread_ms([&] {
       for (size_t i = 0; i < shape_.nodes; ++i) {
         const uint64_t id = i + 1;
         tailcfg::MapRequest poll;
@@ -186,16 +174,16 @@ class Bench {
   size_t install(const char* what, const std::string& text, double most) {
     policy::Problems problems;
     std::unique_ptr<control::CompiledPolicy> compiled;
-    const double compile = ms([&] { compiled = tailnet_->compile_policy(text, problems); });
+    const double compile = thread_ms([&] { compiled = tailnet_->compile_policy(text, problems); });
     if (compiled == nullptr) {
       std::printf("refused: %s\n", problems.text().c_str());
       std::exit(1);
     }
     woken_.clear();
-    const double install = ms([&] { tailnet_->install_policy(std::move(compiled)); });
+    const double install = thread_ms([&] { tailnet_->install_policy(std::move(compiled)); });
     const size_t woken = woken_.size();
     size_t bytes = 0;
-    const double write = ms([&] { bytes = drain(); });
+    const double write = thread_ms([&] { bytes = drain(); });
     broken |= install > most;
     std::printf(
         "  %-28s compile %.0f ms, install %.0f ms, %zu woken, their messages %.1f ms, %zu "
@@ -213,11 +201,11 @@ class Bench {
     size_t bytes = 0;
     for (int i = 0; i < runs; ++i) {
       woken_.clear();
-      const double cost = ms([&] { change(i); });
+      const double cost = thread_ms([&] { change(i); });
       worst = std::max(worst, cost);
       total += cost;
       woken += woken_.size();
-      write += ms([&] { bytes += drain(); });
+      write += thread_ms([&] { bytes += drain(); });
     }
     const auto n = static_cast<double>(runs);
     std::printf("  %-28s %9.3f ms (worst %.3f), %zu woken, their messages %.1f ms, %zu KiB\n", what,
