@@ -82,11 +82,23 @@ Result<OwnedFd, int> open_listener(const sockaddr_storage& address, socklen_t le
     ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   }
   if (address.ss_family == AF_INET6) {
-    ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    const int only = IN6_IS_ADDR_UNSPECIFIED(&v6.sin6_addr) ? 0 : 1;
+    ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
   }
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), len) != 0) return errno;
   if (::listen(fd.get(), kBacklog) != 0) return errno;
   return fd;
+}
+
+// In the order of preference: one IPv6 socket takes IPv4 too, if there is IPv6.
+std::vector<Bound> every_address() {
+  std::vector<Bound> bounds(2);
+  bounds[0].address.ss_family = AF_INET6;
+  bounds[0].len = sizeof(sockaddr_in6);
+  bounds[1].address.ss_family = AF_INET;
+  bounds[1].len = sizeof(sockaddr_in);
+  return bounds;
 }
 
 Result<std::vector<Bound>, std::string> resolve(const std::string& host,
@@ -94,10 +106,8 @@ Result<std::vector<Bound>, std::string> resolve(const std::string& host,
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_ADDRCONFIG;
-  if (host.empty()) hints.ai_flags = AI_PASSIVE;
   addrinfo* found = nullptr;
-  // A port must be given with a null host.
-  const int code = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), "0", &hints, &found);
+  const int code = ::getaddrinfo(host.c_str(), nullptr, &hints, &found);
   if (code != 0) {
     return "cannot listen on " + host + ": " + ::gai_strerror(code) + "; see " + config_key;
   }
@@ -124,29 +134,30 @@ bool answers(const sockaddr_storage& address, socklen_t len) {
 }  // namespace
 
 ListenSockets listen_tcp(const std::string& host, uint16_t port, const std::string& config_key) {
-  ES_TRY(std::vector<Bound> bounds, resolve(host, config_key));
+  const bool everywhere = host.empty() || host == "0.0.0.0" || host == "::";
+  std::vector<Bound> bounds;
+  if (everywhere) {
+    bounds = every_address();
+  } else {
+    ES_TRY(bounds, resolve(host, config_key));
+  }
   std::vector<ListenSocket> sockets;
   std::vector<OwnedFd> owned;
-  int last_error = 0;
-  std::string last_address;
-  for (Bound& bound : bounds) {
+  for (size_t i = 0; i < bounds.size(); ++i) {
+    Bound& bound = bounds[i];
     set_port(bound.address, port);
-    const std::string address = text_of(bound.address, bound.len, port);
     auto fd = open_listener(bound.address, bound.len);
     if (!fd.ok()) {
-      last_error = fd.error();
-      last_address = address;
-      const bool unsupported = last_error == EAFNOSUPPORT || last_error == EADDRNOTAVAIL;
-      if (host.empty() && unsupported) continue;
-      return "cannot listen on " + address + ": " + why(last_error) + hint(last_error, config_key);
+      const int error = fd.error();
+      const bool unsupported = error == EAFNOSUPPORT || error == EADDRNOTAVAIL;
+      if (everywhere && unsupported && i + 1 < bounds.size()) continue;
+      return "cannot listen on " + text_of(bound.address, bound.len, port) + ": " + why(error) +
+             hint(error, config_key);
     }
     port = port_of(fd->get());
     sockets.push_back({fd->get(), text_of(bound.address, bound.len, port), port});
     owned.push_back(std::move(fd).value());
-  }
-  if (sockets.empty()) {
-    return "cannot listen on " + last_address + ": " + why(last_error) +
-           hint(last_error, config_key);
+    if (everywhere) break;
   }
   for (OwnedFd& fd : owned) fd.release();
   return sockets;

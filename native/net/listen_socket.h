@@ -19,8 +19,9 @@ struct ListenSocket {
 
 using ListenSockets = Result<std::vector<ListenSocket>, std::string>;
 
-// Every address of `host` (empty: all of IPv6 and IPv4), each with SO_REUSEADDR; with port 0 all
-// get the same one. An unspecified host without IPv6 support listens on IPv4 only.
+// Every address of `host`, each with SO_REUSEADDR; with port 0 all get the same one. "", "0.0.0.0"
+// and "::" alike are all addresses of the machine, IPv6 and IPv4, as Headscale's listeners (Go's)
+// read them; without IPv6 support, all of IPv4.
 ListenSockets listen_tcp(const std::string& host, uint16_t port, const std::string& config_key);
 
 // A unix socket of that mode. A socket file that nobody answers on is replaced; one that answers,

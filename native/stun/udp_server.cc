@@ -93,12 +93,19 @@ class UdpServer::Impl : public std::enable_shared_from_this<UdpServer::Impl> {
     boost::system::error_code error;
     const auto address = asio::ip::make_address(config.address, error);
     if (error) return refuse("the STUN address is no IP literal");
-    const udp::endpoint local(address, config.port);
-    if (socket_.open(local.protocol(), error)) return retry_later("no STUN socket");
+    udp::endpoint local(address, config.port);
+    // All addresses of the machine are meant, as by Headscale's listeners (Go's).
+    if (address == asio::ip::address_v4::any()) local.address(asio::ip::address_v6::any());
+    socket_.open(local.protocol(), error);
+    if (error && address.is_v4()) {
+      local.address(address);  // no IPv6 here
+      socket_.open(local.protocol(), error);
+    }
+    if (error) return retry_later("no STUN socket");
     const int fd = socket_.native_handle();
     bool ok = true;
-    if (address.is_v6()) {
-      socket_.set_option(asio::ip::v6_only(!address.is_unspecified()), error);
+    if (local.address().is_v6()) {
+      socket_.set_option(asio::ip::v6_only(!local.address().is_unspecified()), error);
       ok = set_flag(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);
     } else {
       ok = set_flag(fd, IPPROTO_IP, IP_PKTINFO);

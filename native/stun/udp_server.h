@@ -1,7 +1,7 @@
 // Answers STUN on one UDP socket.
 //
 // A wildcard address serves every local address and answers from the one that was asked (packet
-// info), as a multi-homed host must. "::" is dual-stack.
+// info), as a multi-homed host must. "::" and "0.0.0.0" alike are dual-stack, where there is IPv6.
 // Bounded: one datagram in memory at a time; at most 64 are handled before other work of the loop
 // gets its turn; a send that would block is dropped and counted.
 // Threads: open(), stop() and the destructor on the loop's thread (or before it runs); counters()

@@ -52,7 +52,10 @@ std::array<uint8_t, kRequestLen> request() {
 
 TEST_CASE("a dual-stack server answers IPv4 and IPv6 from the address that was asked") {
   asio::io_context io;
-  auto server = UdpServer::open(io, {.address = "::", .port = 0, .limits = {}}, test_clock, 1);
+  const std::string everywhere = GENERATE("::", "0.0.0.0");
+  CAPTURE(everywhere);
+  auto server =
+      UdpServer::open(io, {.address = everywhere, .port = 0, .limits = {}}, test_clock, 1);
   if (!server.ok()) {
     WARN("SKIPPED: this machine has no IPv6: " << server.error().what);
     return;
