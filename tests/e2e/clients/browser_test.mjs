@@ -29,8 +29,7 @@ describe("Chromium, through the Worker", { skip }, () => {
   const machine = async (name, names) => {
     const host = await world.host(name, names);
     host.address = `${NET}.${++numHosts}`;
-    await host.plug("lan", "eth0", `${host.address}/24`);
-    await host.must("ip", ["route", "add", "default", "via", `${NET}.1`]);
+    await host.plug("lan", "eth0", `${host.address}/24`, `${NET}.1`);
     return host;
   };
   const client = async (name) => {
@@ -43,7 +42,7 @@ describe("Chromium, through the Worker", { skip }, () => {
     world = await World.make();
     await world.wire("lan", `${NET}.1/24`);
     const host = await machine("origin");
-    origin = await Origin.make(host, host.address, `edge: {token_key: ${TOKEN_KEY}}\n`);
+    origin = await Origin.make(host, { edge: { token_key: TOKEN_KEY } });
     const edge = await machine("edge", { [SERVER_NAME]: host.address });
     seat = await machine("browser", { [SERVER_NAME]: edge.address });
     [worker, browser, native] = await Promise.all([

@@ -71,7 +71,7 @@ describe("stock clients of two versions", { skip }, () => {
     const [{ environment }] = clients;
     // The prober is no node of the tailnet: a relay that serves everybody.
     const relay = await net.machine("relay");
-    const origin = await Origin.make(relay, relay.address, "", false);
+    const origin = await Origin.make(relay, { derp: { server: { verify_clients: false } } });
     const region = { RegionID: 999, RegionCode: "edgescale", RegionName: "probed", Nodes: [
       { Name: "999a", RegionID: 999, HostName: SERVER_NAME, IPv4: relay.address, STUNPort: 3478 }] };
     const map = path.join(relay.folder, "derpmap.json");

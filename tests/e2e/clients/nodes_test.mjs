@@ -21,7 +21,7 @@ describe("what an operator does to nodes", { skip }, () => {
 
   before(async () => {
     net = await Tailnet.make({ alpha: "new", beta: "old", gamma: "new" },
-      "node: {ephemeral: {inactivity_timeout: 66s}}\n");
+      { node: { ephemeral: { inactivity_timeout: "66s" } } });
     [a, b, c] = net.clients;
     await net.join();
     for (const peer of [b, c]) await a.sees(peer.name, (seen) => seen.Online);
@@ -108,7 +108,7 @@ describe("what an operator does to nodes", { skip }, () => {
 
   test("a subnet route is invisible until it is approved, carries traffic, and can be withdrawn", async () => {
     const far = await net.world.host("far");
-    await net.world.wire("back", "");
+    await net.world.wire("back");
     await far.plug("back", "eth0", `${SUBNET}.10/24`);
     await b.host.plug("back", "eth1", `${SUBNET}.2/24`);
     await b.host.must("sysctl", ["-q", "-w", "net.ipv4.ip_forward=1"]);
@@ -137,7 +137,7 @@ describe("what an operator does to nodes", { skip }, () => {
 
   test("an exit node is no choice until it is approved, then carries what goes outside", async () => {
     const inet = await net.world.host("outside");
-    await net.world.wire("uplink", "");
+    await net.world.wire("uplink");
     // Behind a router: an exit node does not open the networks that it stands in.
     await inet.plug("uplink", "eth0", `${UPLINK}.1/24`);
     await inet.must("ip", ["address", "add", `${OUTSIDE}.10/32`, "dev", "lo"]);

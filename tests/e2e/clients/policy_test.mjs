@@ -36,7 +36,7 @@ describe("a policy that changes under running clients", { skip }, () => {
   }
 
   before(async () => {
-    net = await Tailnet.make({ laptop: "new", server: "new", other: "old" }, "policy: {mode: database}\n");
+    net = await Tailnet.make({ laptop: "new", server: "new", other: "old" }, { policy: { mode: "database" } });
     [laptop, server, other] = net.clients;
     const key = await net.origin.key("ann", "--reusable");
     await put({ acls: [ANYTHING] });

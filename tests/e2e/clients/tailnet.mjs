@@ -28,51 +28,66 @@ export function whyNoClients() {
   return whyNoWorld();
 }
 
-/** A certificate for the server's name, and the authority that the clients are told to trust. */
-async function makeCertificates(host, folder) {
-  const file = (name) => path.join(folder, name);
+/** A certificate for the server's name and addresses, and the authority that the clients are told to trust. */
+async function makeCertificates(host) {
+  const file = (name) => path.join(host.folder, name);
   const fresh = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
   await host.must("openssl", ["req", "-x509", ...fresh, "-days", "30", "-subj", "/CN=test authority",
     "-keyout", file("ca.key"), "-out", file("ca.pem"), "-addext", "basicConstraints=critical,CA:TRUE"]);
   await host.must("openssl", ["req", "-new", ...fresh, "-subj", `/CN=${SERVER_NAME}`,
     "-keyout", file("server.key"), "-out", file("server.csr")]);
-  fs.writeFileSync(file("names"), `subjectAltName=DNS:${SERVER_NAME}\n`);
+  const names = [`DNS:${SERVER_NAME}`, ...[host.address, host.address6].filter(Boolean).map((a) => `IP:${a}`)];
+  fs.writeFileSync(file("names"), `subjectAltName=${names}\n`);
   await host.must("openssl", ["x509", "-req", "-in", file("server.csr"), "-CA", file("ca.pem"),
     "-CAkey", file("ca.key"), "-CAcreateserial", "-days", "30", "-extfile", file("names"),
     "-out", file("server.pem")]);
 }
 
+/** `more` over `settings`, object by object. */
+function merged(settings, more) {
+  const result = { ...settings };
+  for (const [key, value] of Object.entries(more)) {
+    const both = [value, result[key]].every((side) => side?.constructor === Object);
+    result[key] = both ? merged(result[key], value) : value;
+  }
+  return result;
+}
+
 export class Origin {
   /**
-   * @param {string} address of `host`, for the relay's map entry
-   * @param {string} more lines of the configuration
-   * @param {boolean} verifyClients whether the relay serves this tailnet's nodes only
+   * @param {import("./world.mjs").Host} host with the addresses that the relay's map entry gets
+   * @param {object} more settings beyond, or instead of, the usual ones
    */
-  static async make(host, address, more = "", verifyClients = true) {
+  static async make(host, more = {}) {
     const origin = new Origin();
     Object.assign(origin, { host, folder: host.folder });
-    await makeCertificates(host, host.folder);
-    origin.config = path.join(host.folder, "config.yaml");
-    fs.writeFileSync(origin.config, `
-server_url: https://${SERVER_NAME}
-listen_addr: 0.0.0.0:443
-tls_cert_path: server.pem
-tls_key_path: server.key
-metrics_listen_addr: 127.0.0.1:9090
-unix_socket: ${host.folder}/edgescale.sock
-state_dir: ${host.folder}/state
-noise: {private_key_path: ${host.folder}/noise.key}
-database: {type: sqlite, sqlite: {path: ${host.folder}/db.sqlite}}
-derp:
-  urls: []
-  server:
-    enabled: true
-    stun_listen_addr: 0.0.0.0:3478
-    private_key_path: ${host.folder}/derp.key
-    ipv4: ${address}
-    verify_clients: ${verifyClients}
-dns: {base_domain: ${BASE_DOMAIN}, override_local_dns: false}
-${more}`);
+    await makeCertificates(host);
+    const file = (name) => path.join(host.folder, name);
+    const settings = {
+      server_url: `https://${SERVER_NAME}`,
+      listen_addr: "[::]:443",
+      tls_cert_path: "server.pem",
+      tls_key_path: "server.key",
+      metrics_listen_addr: "127.0.0.1:9090",
+      unix_socket: file("edgescale.sock"),
+      state_dir: file("state"),
+      noise: { private_key_path: file("noise.key") },
+      database: { type: "sqlite", sqlite: { path: file("db.sqlite") } },
+      derp: {
+        urls: [],
+        server: {
+          enabled: true,
+          stun_listen_addr: "[::]:3478",
+          private_key_path: file("derp.key"),
+          ipv4: host.address ?? "",
+          ipv6: host.address6 ?? "",
+        },
+      },
+      dns: { base_domain: BASE_DOMAIN, override_local_dns: false },
+    };
+    origin.config = file("config.yaml");
+    // JSON is YAML.
+    fs.writeFileSync(origin.config, JSON.stringify(merged(settings, more)));
     await origin.start();
     return origin;
   }
@@ -216,25 +231,26 @@ export class Client {
 }
 
 const NET = "192.168.77";
+const NET6 = "2001:db8:77:";
 const ECHO_PORT = 7007;
 
 /** An origin and joined-up machines with their clients, not logged in yet. */
 export class Tailnet {
   /**
    * @param {Record<string, "old" | "new">} machines name -> version of the client
-   * @param {string} [more] lines of the origin's configuration
+   * @param {object} [settings] of the origin
+   * @param {(name: string) => string} [families] which addresses a machine has: "4", "6" or "46"
    */
-  static async make(machines, more = "") {
+  static async make(machines, settings = {}, families = () => "4") {
     const net = new Tailnet();
+    net.families = families;
     net.world = await World.make();
     try {
-      await net.world.wire("lan", `${NET}.1/24`);
+      await net.world.wire("lan", `${NET}.1/24`, `${NET6}:1/64`);
       net.numHosts = 1;
-      const host = await net.machine("origin");
-      net.origin = await Origin.make(host, host.address, more);
+      net.origin = await Origin.make(await net.machine("origin"), settings);
       await net.origin.cli("users", "create", "ann");
-      net.clients = [];
-      for (const [name, version] of Object.entries(machines)) await net.client(name, version);
+      net.clients = await Promise.all(Object.entries(machines).map((machine) => net.client(...machine)));
     } catch (error) {
       await net.close();
       throw error;
@@ -247,12 +263,24 @@ export class Tailnet {
   }
 
   /** A machine on the network where the origin is. */
-  async machine(name, names = { [SERVER_NAME]: this.origin?.host.address }) {
-    const host = await this.world.host(name, this.origin ? names : {});
-    host.address = `${NET}.${++this.numHosts}`;
-    await host.plug("lan", "eth0", `${host.address}/24`);
-    await host.must("ip", ["route", "add", "default", "via", `${NET}.1`]);
+  async machine(name, names = this.#server(this.families(name))) {
+    const number = ++this.numHosts;
+    const host = await this.world.host(name, names);
+    if (this.families(name).includes("4")) {
+      host.address = `${NET}.${number}`;
+      await host.plug("lan", "eth0", `${host.address}/24`, `${NET}.1`);
+    }
+    if (this.families(name).includes("6")) {
+      host.address6 = `${NET6}:${number}`;
+      await host.plug("lan", "eth6", `${host.address6}/64`, `${NET6}:1`);
+    }
     return host;
+  }
+
+  /** What /etc/hosts of a machine with these families says of the server. */
+  #server(families) {
+    const { address, address6 } = this.origin?.host ?? {};
+    return { [SERVER_NAME]: [families.includes("4") && address, families.includes("6") && address6].filter(Boolean) };
   }
 
   /** One more machine with a running client, and a TCP echo on all of its addresses. */
@@ -260,7 +288,7 @@ export class Tailnet {
     const client = new Client(await this.machine(name), version, this.origin);
     await client.start();
     await client.echo();
-    this.clients.push(client);
+    this.clients?.push(client);
     return client;
   }
 

@@ -14,7 +14,7 @@ const RUN_TIMEOUT_MS = 30_000;
 /** Why there can be no such network here; undefined when there can. */
 export function whyNoWorld() {
   if (process.getuid() !== 0) return "network namespaces need root";
-  for (const tool of ["ip", "iptables", "nsenter", "openssl", "setpriv", "unshare"]) {
+  for (const tool of ["ip", "iptables", "ip6tables", "nsenter", "openssl", "setpriv", "unshare"]) {
     if (spawnSync("sh", ["-c", `command -v ${tool}`]).status !== 0) return `${tool} is not installed`;
   }
   if (!fs.existsSync("/dev/net/tun")) return "there is no /dev/net/tun";
@@ -58,6 +58,8 @@ export async function until(what, ask, { timeoutMs = 20_000, everyMs = 50 } = {}
     await new Promise((done) => setTimeout(done, everyMs));
   }
 }
+
+const isIPv6 = (address) => address.includes(":");
 
 class Namespace {
   /** @param {string} script shell commands that set it up, as the first thing inside it */
@@ -116,21 +118,22 @@ class Namespace {
 export class Host extends Namespace {
   /** Cuts or heals the UDP traffic with another address, both ways; everything else passes. */
   async blockUdp(address, action = "-I") {
-    await this.must("iptables", ["-t", "raw", action, "PREROUTING", "-s", address, "-p", "udp", "-j", "DROP"]);
+    await this.must(isIPv6(address) ? "ip6tables" : "iptables", ["-t", "raw", action, "PREROUTING", "-s", address, "-p", "udp", "-j", "DROP"]);
   }
   unblockUdp(address) {
     return this.blockUdp(address, "-D");
   }
 
   /** Puts an interface of this machine on a wire (a bridge of the world). */
-  async plug(wire, device, address) {
+  async plug(wire, device, address, gateway = undefined) {
     const port = `p${this.world.numPorts++}`;
     const { wires } = this.world;
     await wires.must("ip", ["link", "add", "name", port, "type", "veth", "peer", "name", device,
       "netns", String(this.holder.pid)]);
     await wires.must("ip", ["link", "set", port, "master", wire, "up"]);
-    await this.must("ip", ["address", "add", address, "dev", device]);
+    await this.must("ip", ["address", "add", address, "dev", device, ...(isIPv6(address) ? ["nodad"] : [])]);
     await this.must("ip", ["link", "set", device, "up"]);
+    if (gateway) await this.must("ip", ["route", "add", "default", "via", gateway, "dev", device]);
   }
 
   /** Runs a program of this folder by Node. */
@@ -152,20 +155,22 @@ export class World {
     world.hosts = [];
     world.numPorts = 0;
     // Forwards, without any route: what asks for the Internet is told at once that there is none.
-    world.wires = await Namespace.make("ip link set lo up; echo 1 >/proc/sys/net/ipv4/ip_forward");
+    world.wires = await Namespace.make("ip link set lo up; echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding");
     return world;
   }
 
-  /** A network. `gateway` is an address on it where nobody forwards anything. */
-  async wire(name, gateway) {
+  /** A network. `gateways` are addresses on it where nobody forwards anything. */
+  async wire(name, ...gateways) {
     await this.wires.must("ip", ["link", "add", "name", name, "type", "bridge"]);
-    if (gateway) await this.wires.must("ip", ["address", "add", gateway, "dev", name]);
+    for (const address of gateways) {
+      await this.wires.must("ip", ["address", "add", address, "dev", name, ...(isIPv6(address) ? ["nodad"] : [])]);
+    }
     await this.wires.must("ip", ["link", "set", name, "up"]);
   }
 
   /**
    * @param {string} name
-   * @param {Record<string, string>} names what its /etc/hosts knows: name -> address
+   * @param {Record<string, string | string[]>} names what its /etc/hosts knows: name -> addresses
    */
   async host(name, names = {}) {
     const folder = path.join(this.folder, name);
@@ -174,7 +179,7 @@ export class World {
     // A copy, so that programs may replace /etc/resolv.conf as they do on a machine of their own.
     fs.cpSync("/etc", etc, { recursive: true, verbatimSymlinks: true });
     const known = Object.entries({ localhost: "127.0.0.1", [name]: "127.0.1.1", ...names });
-    fs.writeFileSync(path.join(etc, "hosts"), known.map(([n, a]) => `${a} ${n}\n`).join(""));
+    fs.writeFileSync(path.join(etc, "hosts"), known.flatMap(([n, a]) => [a].flat().map((one) => `${one} ${n}\n`)).join(""));
     fs.rmSync(path.join(etc, "resolv.conf"), { force: true });
     fs.writeFileSync(path.join(etc, "resolv.conf"), "# nobody to ask\n");
     const host = await Host.make(
