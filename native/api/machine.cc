@@ -1,5 +1,7 @@
 #include "native/api/machine.h"
 
+#include "native/api/body.h"
+#include "native/api/form.h"
 #include "native/control/map_session.h"
 #include "native/tailcfg/json_input.h"
 #include "native/tailcfg/map_request.h"
@@ -45,9 +47,12 @@ constexpr std::string_view kNoSuchFeature =
     "{\"Complete\":false,\"Text\":\"This control server does not offer this feature.\","
     "\"URL\":\"\",\"ShouldWait\":false}";
 
-// A client would repeat an action that it cannot fetch for half an hour, while a person waits.
+// Then "<id of the source>/to/<id of the destination>", as native/policy/ssh.cc writes it.
+constexpr std::string_view kSshActionPath = "/machine/ssh/action/";
+
+// A client would repeat for half an hour what it cannot fetch, while a person waits.
 constexpr std::string_view kNoSshCheck =
-    "{\"reject\":true,\"message\":\"This control server cannot ask for a check.\\r\\n\"}";
+    "{\"reject\":true,\"message\":\"This control server knows no such SSH check.\\r\\n\"}";
 
 constexpr size_t kMaxAuditText = 1024;
 
@@ -131,6 +136,7 @@ class Machine::Handler final : public h2::ServerHandler {
     const auto it = open_.find(id);
     if (it == open_.end()) return;
     if (it->second.ticket) tailnet_.abandon(*it->second.ticket);
+    if (it->second.ssh_ticket) options_->ssh_checks->abandon(*it->second.ssh_ticket);
     if (it->second.session) it->second.session->close(clock_());
     open_.erase(it);
   }
@@ -143,7 +149,7 @@ class Machine::Handler final : public h2::ServerHandler {
     for (auto& [id, stream] : open_) {
       if (stream.session && !stream.waiting) {
         session->finish(id);
-      } else if (stream.session || stream.ticket) {
+      } else if (stream.session || stream.ticket || stream.ssh_ticket) {
         session->reset(id, h2::ErrorCode::kCancel);
       }
       if (stream.session) std::exchange(stream.session, nullptr)->close(clock_());
@@ -176,7 +182,8 @@ class Machine::Handler final : public h2::ServerHandler {
     std::string path;
     std::string query;
     std::string body;
-    std::optional<control::Tailnet::Ticket> ticket;  // a registration that may wait
+    std::optional<control::Tailnet::Ticket> ticket;        // a registration that may wait
+    std::optional<control::SshChecks::Ticket> ssh_ticket;  // a log-in that may wait
     std::shared_ptr<control::MapSession> session;
     std::optional<MapFrame> waiting;  // the stream's buffer is full
     WallTime last_sent{};
@@ -215,9 +222,7 @@ class Machine::Handler final : public h2::ServerHandler {
     if (path == "/machine/feature/query" && post) {
       return answer(id, 200, kNoSuchFeature, "application/json");
     }
-    if (path.starts_with("/machine/ssh/action/") && stream.method == "GET") {
-      return answer(id, 200, kNoSshCheck, "application/json");
-    }
+    if (path.starts_with(kSshActionPath) && stream.method == "GET") return ssh_action(id, stream);
     if (path == "/machine/whoami") {
       return answer(id, 200, "{\"machineKey\":\"" + machine_.text() + "\"}", "application/json");
     }
@@ -252,6 +257,35 @@ class Machine::Handler final : public h2::ServerHandler {
                          tailcfg::text_member(*object, "Details").substr(0, kMaxAuditText));
     }
     answer(id, 200, "");
+  }
+
+  // Whether somebody may log in to this machine.
+  void ssh_action(h2::StreamId id, Stream& stream) {
+    const std::string_view pair = std::string_view(stream.path).substr(kSshActionPath.size());
+    constexpr std::string_view kTo = "/to/";
+    const size_t to = pair.find(kTo);
+    const auto source = parse_uint64(pair.substr(0, to));
+    const auto destination =
+        to == std::string_view::npos ? std::nullopt : parse_uint64(pair.substr(to + kTo.size()));
+    if (options_->ssh_checks == nullptr || !source || !destination) {
+      return answer(id, 200, kNoSshCheck, "application/json");
+    }
+    // The answer may come at once, later, or from another thread: always by way of the strand.
+    const auto weak = connection_;
+    stream.ssh_ticket = options_->ssh_checks->ask(
+        machine_, {*source, *destination, form_value(stream.query, "local_user")},
+        form_value(stream.query, "auth_id"), clock_(),
+        [this, weak, id](const tailcfg::SshAction& action) {
+          post_to(weak.lock(), [this, id, action] {
+            const auto it = open_.find(id);
+            if (it == open_.end()) return;
+            it->second.ssh_ticket.reset();
+            std::string body;
+            append_json(body, action);
+            answer(id, 200, body, "application/json");
+            flush();
+          });
+        });
   }
 
   void enlist(h2::StreamId id, Stream& stream) {

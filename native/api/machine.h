@@ -1,4 +1,4 @@
-// What clients ask inside their control connection: /machine/register and /machine/map.
+// What clients ask inside their control connection: /machine/register, /machine/map and the rest.
 //
 // Source: Tailscale clients 1.80 to 1.102. Refusals that a person must see are answers of the
 // register endpoint with a text; a map request for a node that is not this machine's is a 404,
@@ -12,6 +12,7 @@
 
 #include "common/base/time.h"
 #include "native/control/pings.h"
+#include "native/control/ssh_checks.h"
 #include "native/control/tailnet.h"
 #include "native/ts2021/connection.h"
 
@@ -24,6 +25,8 @@ namespace es::api {
 struct MachineOptions {
   // Takes answers at control::kPingAnswerPath; outlives every connection.
   control::Pings* pings = nullptr;
+  // Decides about SSH log-ins under a check rule; outlives every connection. Null: all are refused.
+  control::SshChecks* ssh_checks = nullptr;
   // A client's audit record, already bounded; on the connection's strand.
   std::function<void(uint64_t node, std::string_view action, std::string_view details)> on_audit;
   std::function<int64_t()> monotonic_us;  // for on_fan_out

@@ -95,7 +95,7 @@ constexpr std::string_view kPaths = R"json(  "/api/v1/node": {
       "default": {"$ref": "#/components/responses/Error"}}}
   },
   "/api/v1/auth/approve": {
-    "post": {"operationId": "authApprove", "tags": ["Auth"], "summary": "Approve what waits under this id; a registration needs a user", "requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {
+    "post": {"operationId": "authApprove", "tags": ["Auth"], "summary": "Approve what waits under this id: an SSH log-in, or a registration, which needs a user", "requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {
       "user": {"type": "string", "description": "Name or id of the owner"}, "authId": {"type": "string", "pattern": "^hskey-authreq-[A-Za-z0-9_-]{24}$"}}}}}},
       "responses": {
       "200": {"$ref": "#/components/responses/Empty"},

@@ -11,6 +11,7 @@ namespace es::api {
 namespace {
 
 using control::PendingRegistration;
+using control::PendingSshCheck;
 
 constexpr size_t kMaxShown = 64;
 
@@ -28,8 +29,8 @@ void append_row(std::string& out, std::string_view name, std::string_view value)
   out += "</td></tr>\n";
 }
 
-std::string time_left(const PendingRegistration& registration, WallTime now) {
-  const auto left = std::chrono::ceil<std::chrono::minutes>(registration.expires - now).count();
+std::string time_left(WallTime expires, WallTime now) {
+  const auto left = std::chrono::ceil<std::chrono::minutes>(expires - now).count();
   const auto minutes = std::max<int64_t>(left, 1);
   return std::to_string(minutes) + (minutes == 1 ? " minute" : " minutes");
 }
@@ -59,7 +60,30 @@ std::string facts(const PendingRegistration& registration, WallTime now) {
   append_row(out, "Keys",
              "machine " + short_key(registration.machine_key) + ", node " +
                  short_key(registration.node_key));
-  append_row(out, "Waits for", time_left(registration, now) + " more");
+  append_row(out, "Waits for", time_left(registration.expires, now) + " more");
+  out += "</table>\n";
+  return out;
+}
+
+std::string period_text(std::chrono::seconds period) {
+  if (period.count() <= 0) return "this one connection";
+  const auto minutes = std::max<int64_t>(period.count() / 60, 1);
+  const auto count = [](int64_t n, const char* unit) {
+    return std::to_string(n) + unit + (n == 1 ? "" : "s");
+  };
+  std::string out = minutes >= 60 ? count(minutes / 60, " hour") : "";
+  if (minutes % 60 != 0) out += (out.empty() ? "" : " ") + count(minutes % 60, " minute");
+  return "the same for " + out;
+}
+
+std::string facts(const PendingSshCheck& check, WallTime now) {
+  std::string out = "<table>\n";
+  append_row(out, "From", displayable(check.source));
+  append_row(out, "Owned by", displayable(check.source_owner));
+  append_row(out, "To", displayable(check.destination));
+  append_row(out, "As the user", displayable(check.login));
+  append_row(out, "An approval is for", period_text(check.period));
+  append_row(out, "Waits for", time_left(check.expires, now) + " more");
   out += "</table>\n";
   return out;
 }
@@ -77,6 +101,46 @@ std::string complaint_text(std::string_view complaint) {
 
 std::string form_head(const PendingRegistration& registration) {
   return "<form method=\"post\" action=\"/register/" + escape_html(registration.auth_id) + "\">\n";
+}
+std::string form_head(const PendingSshCheck& check) {
+  return "<form method=\"post\" action=\"/auth/" + escape_html(check.auth_id) + "\">\n";
+}
+
+// The rest of the form where nobody is signed in, and what stands below it; `hint` and `command`
+// are HTML already.
+std::string sign_in_rest(std::string_view hint, std::string_view command) {
+  std::string out =
+      "<label for=\"key\">API key of an operator</label>\n"
+      "<input id=\"key\" name=\"key\" type=\"password\" autocomplete=\"current-password\" "
+      "required maxlength=\"256\" placeholder=\"tskey-api-...\" aria-describedby=\"hint\">\n"
+      "<div class=\"buttons\"><button class=\"yes\" name=\"action\" value=\"sign-in\">"
+      "Sign in to decide</button></div>\n</form>\n"
+      "<p id=\"hint\" class=\"dim small\">";
+  out += hint;
+  out +=
+      " Not an operator? Send this page's address to one.</p>\n"
+      "<details><summary>Or decide on the server</summary>\n<pre>";
+  out += command;
+  return out +
+         "</pre>\n<p class=\"dim small\">An API key is made there with "
+         "<code>edgescale apikeys create</code>.</p></details>\n";
+}
+
+std::string ticket_field(std::string_view ticket) {
+  return "<input type=\"hidden\" name=\"ticket\" value=\"" + escape_html(ticket) + "\">\n";
+}
+
+// The end of the form of who is signed in for `what`. Enter presses the first button.
+std::string decision_rest(bool can_approve, std::string_view what) {
+  std::string out = "<div class=\"buttons\">";
+  if (can_approve) {
+    out += "<button class=\"yes\" name=\"action\" value=\"approve\">Approve</button>\n";
+  }
+  out +=
+      "<button class=\"no\" name=\"action\" value=\"reject\" formnovalidate>Reject</button>"
+      "</div>\n</form>\n<p class=\"dim small\">You are signed in for this ";
+  out += what;
+  return out + ", for ten minutes.</p>\n";
 }
 
 }  // namespace
@@ -112,21 +176,11 @@ std::string registration_page(const PendingRegistration& registration, WallTime 
   body += facts(registration, now);
   body += complaint_text(complaint);
   body += form_head(registration);
-  body +=
-      "<label for=\"key\">API key of an operator</label>\n"
-      "<input id=\"key\" name=\"key\" type=\"password\" autocomplete=\"current-password\" "
-      "required maxlength=\"256\" placeholder=\"tskey-api-...\" aria-describedby=\"hint\">\n"
-      "<div class=\"buttons\"><button class=\"yes\" name=\"action\" value=\"sign-in\">"
-      "Sign in to decide</button></div>\n</form>\n"
-      "<p id=\"hint\" class=\"dim small\">Compare the host name with the machine that you mean: "
-      "whoever sent you this address may have sent a foreign one. Not an operator? Send this "
-      "page's address to one.</p>\n"
-      "<details><summary>Or decide on the server</summary>\n<pre>edgescale auth register "
-      "--auth-id ";
-  body += escape_html(registration.auth_id);
-  body +=
-      " --user USERNAME</pre>\n<p class=\"dim small\">An API key is made there with "
-      "<code>edgescale apikeys create</code>.</p></details>\n";
+  body += sign_in_rest(
+      "Compare the host name with the machine that you mean: whoever sent you this address may "
+      "have sent a foreign one.",
+      "edgescale auth register --auth-id " + escape_html(registration.auth_id) +
+          " --user USERNAME");
   return page_document("Join the tailnet", body);
 }
 
@@ -138,7 +192,7 @@ std::string decision_page(const PendingRegistration& registration, WallTime now,
   body += facts(registration, now);
   body += complaint_text(complaint);
   body += form_head(registration);
-  body += "<input type=\"hidden\" name=\"ticket\" value=\"" + escape_html(ticket) + "\">\n";
+  body += ticket_field(ticket);
   if (users.empty()) {
     body +=
         "<p>There are no users yet. On the server, this makes one:</p>\n"
@@ -154,16 +208,29 @@ std::string decision_page(const PendingRegistration& registration, WallTime now,
     }
     body += "</select>\n";
   }
-  // Enter presses the first button. Rejecting needs no owner.
-  body += "<div class=\"buttons\">";
-  if (!users.empty()) {
-    body += "<button class=\"yes\" name=\"action\" value=\"approve\">Approve</button>\n";
-  }
-  body +=
-      "<button class=\"no\" name=\"action\" value=\"reject\" formnovalidate>Reject</button>"
-      "</div>\n</form>\n<p class=\"dim small\">You are signed in for this machine, for ten "
-      "minutes.</p>\n";
+  body += decision_rest(!users.empty(), "machine");  // rejecting needs no owner
   return page_document("Join the tailnet", body);
+}
+
+std::string ssh_check_page(const PendingSshCheck& check, WallTime now, std::string_view complaint) {
+  std::string body =
+      "<p>Somebody connects by SSH, where the policy asks for an operator's approval.</p>\n";
+  body += facts(check, now);
+  body += complaint_text(complaint);
+  body += form_head(check);
+  body += sign_in_rest(
+      "Approve only if you know that the person at that machine is connecting just now.",
+      "edgescale auth approve --auth-id " + escape_html(check.auth_id));
+  return page_document("Connect by SSH", body);
+}
+
+std::string ssh_decision_page(const PendingSshCheck& check, WallTime now, std::string_view ticket) {
+  std::string body = "<p>Somebody connects by SSH and waits for your decision.</p>\n";
+  body += facts(check, now);
+  body += form_head(check);
+  body += ticket_field(ticket);
+  body += decision_rest(true, "connection");
+  return page_document("Connect by SSH", body);
 }
 
 }  // namespace es::api

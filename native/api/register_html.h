@@ -1,4 +1,4 @@
-// The pages behind /register/<id>, as HTML. Pure.
+// The pages behind /register/<id> and /auth/<id>, as HTML. Pure.
 //
 // What a client said of itself is escaped, cut, and freed of characters that would hide or reorder
 // it.
@@ -7,6 +7,7 @@
 #include "native/api/page.h"
 #include "native/control/directory.h"
 #include "native/control/registration.h"
+#include "native/control/ssh_checks.h"
 
 #include <memory>
 #include <span>
@@ -33,5 +34,11 @@ std::string decision_page(const control::PendingRegistration& registration, Wall
                           std::string_view ticket,
                           std::span<const std::shared_ptr<const control::User>> users,
                           std::string_view complaint);
+
+// The same two for an SSH log-in that waits, which needs no owner.
+std::string ssh_check_page(const control::PendingSshCheck& check, WallTime now,
+                           std::string_view complaint);
+std::string ssh_decision_page(const control::PendingSshCheck& check, WallTime now,
+                              std::string_view ticket);
 
 }  // namespace es::api

@@ -14,15 +14,23 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace es::api {
 namespace {
 
 using control::PendingRegistration;
+using control::PendingSshCheck;
 using net::Reply;
 using net::Request;
 using net::Response;
+
+// What a page is about.
+using Waiting = std::variant<PendingRegistration, PendingSshCheck>;
+
+// /auth/... is a log-in by SSH, /register/... a machine.
+constexpr std::string_view kSshPath = "/auth/";
 
 constexpr Millis kTicketLifetime{10 * 60'000};
 constexpr size_t kMaxFormLen = 4096;
@@ -38,7 +46,7 @@ Response page(unsigned status, std::string html) {
 
 Response not_an_id() {
   return page(400, message_page("This is no log-in address",
-                                "The address that 'tailscale up' printed is longer, or different: "
+                                "The address that your terminal shows is longer, or different: "
                                 "copy all of it."));
 }
 
@@ -47,6 +55,24 @@ Response nothing_waits() {
                                 "This log-in has been decided, or it is too old. If your machine "
                                 "is not connected, ask for a new address:",
                                 "tailscale up"));
+}
+
+Response no_ssh_waits() {
+  return page(404, message_page("Nothing waits here",
+                                "This connection has been decided, or it is too old: connect "
+                                "again for a new address."));
+}
+
+const std::string& auth_id_of(const Waiting& waiting) {
+  return std::visit([](const auto& w) -> const std::string& { return w.auth_id; }, waiting);
+}
+
+// For whoever has not signed in.
+std::string page_of(const Waiting& waiting, WallTime now, std::string_view complaint) {
+  if (const auto* check = std::get_if<PendingSshCheck>(&waiting)) {
+    return ssh_check_page(*check, now, complaint);
+  }
+  return registration_page(std::get<PendingRegistration>(waiting), now, complaint);
 }
 
 Response too_many() {
@@ -73,9 +99,10 @@ token::HmacKey random_mac_key(const RegisterOptions& options) {
 class RegisterPages {
  public:
   RegisterPages(control::Directory& directory, control::Tailnet& tailnet,
-                const RegisterOptions& options)
+                control::SshChecks& ssh_checks, const RegisterOptions& options)
       : directory_(directory),
         tailnet_(tailnet),
+        ssh_checks_(ssh_checks),
         ticket_key_(random_mac_key(options)),
         memory_(kLimiterBytes) {}
 
@@ -84,10 +111,11 @@ class RegisterPages {
   void act(const Request& request, const Reply& reply);
 
  private:
-  // The registration that the path names; replies when there is none.
-  std::optional<PendingRegistration> find(const Request& request, const Reply& reply);
-  void sign_in(const PendingRegistration& waiting, const Request& request, const Reply& reply);
-  void decide(const PendingRegistration& waiting, const Request& request, const Reply& reply);
+  // What waits under the id that the path names; replies when nothing does.
+  std::optional<Waiting> find(const Request& request, const Reply& reply);
+  void sign_in(const Waiting& waiting, const Request& request, const Reply& reply);
+  void decide(const Waiting& waiting, const Request& request, const Reply& reply);
+  void decide_ssh(const PendingSshCheck& waiting, const Request& request, const Reply& reply);
   void approve(const PendingRegistration& waiting, std::string_view key_id, const Request& request,
                const Reply& reply);
   void reject(const PendingRegistration& waiting, const Reply& reply);
@@ -103,6 +131,7 @@ class RegisterPages {
 
   control::Directory& directory_;
   control::Tailnet& tailnet_;
+  control::SshChecks& ssh_checks_;
   const token::HmacKey ticket_key_;
   std::vector<uint8_t> memory_;
   std::mutex mutex_;
@@ -170,22 +199,29 @@ bool RegisterPages::is_live_key(std::string_view key_id, WallTime now) const {
   });
 }
 
-std::optional<PendingRegistration> RegisterPages::find(const Request& request, const Reply& reply) {
+std::optional<Waiting> RegisterPages::find(const Request& request, const Reply& reply) {
   if (blocked(request)) {
     reply(too_many());
     return std::nullopt;
   }
   const std::string& text = request.path_args.at(0);
   const auto id = control::parse_auth_id(text);
-  // In this form only: the page of one registration has one address.
+  // In this form only: the page of what waits has one address.
   if (!id || *id != text) {
     reply(not_an_id());
     return std::nullopt;
   }
-  auto waiting = tailnet_.registration(*id);
-  if (!waiting || waiting->expires <= request.received) {
+  const bool ssh = request.path.starts_with(kSshPath);
+  std::optional<Waiting> waiting;
+  if (ssh) {
+    waiting = ssh_checks_.pending(*id, request.received);
+  } else {
+    waiting = tailnet_.registration(*id);
+  }
+  const auto expires = [](const auto& w) { return w.expires; };
+  if (!waiting || std::visit(expires, *waiting) <= request.received) {
     note_failure(request);
-    reply(nothing_waits());
+    reply(ssh ? no_ssh_waits() : nothing_waits());
     return std::nullopt;
   }
   return waiting;
@@ -193,7 +229,7 @@ std::optional<PendingRegistration> RegisterPages::find(const Request& request, c
 
 void RegisterPages::show(const Request& request, const Reply& reply) {
   const auto waiting = find(request, reply);
-  if (waiting) reply(page(200, registration_page(*waiting, request.received, {})));
+  if (waiting) reply(page(200, page_of(*waiting, request.received, {})));
 }
 
 void RegisterPages::act(const Request& request, const Reply& reply) {
@@ -212,8 +248,7 @@ void RegisterPages::act(const Request& request, const Reply& reply) {
   sign_in(*waiting, request, reply);
 }
 
-void RegisterPages::sign_in(const PendingRegistration& waiting, const Request& request,
-                            const Reply& reply) {
+void RegisterPages::sign_in(const Waiting& waiting, const Request& request, const Reply& reply) {
   std::string key = form_value(request.body, "key");
   const auto verdict = directory_.verify_api_key(trimmed(key), request.received);
   const auto parsed = token::parse_token(trimmed(key));
@@ -221,27 +256,49 @@ void RegisterPages::sign_in(const PendingRegistration& waiting, const Request& r
   wipe(MutableBytes(reinterpret_cast<uint8_t*>(key.data()), key.size()));
   if (verdict != control::ApiKeyVerdict::kValid) {
     note_failure(request);
-    return reply(page(403, registration_page(waiting, request.received,
-                                             "This API key is wrong, expired or revoked.")));
+    return reply(page(
+        403, page_of(waiting, request.received, "This API key is wrong, expired or revoked.")));
+  }
+  const std::string signed_in = ticket(auth_id_of(waiting), key_id, request.received);
+  if (const auto* check = std::get_if<PendingSshCheck>(&waiting)) {
+    return reply(page(200, ssh_decision_page(*check, request.received, signed_in)));
   }
   const auto users = directory_.users();
-  reply(
-      page(200, decision_page(waiting, request.received,
-                              ticket(waiting.auth_id, key_id, request.received), users.rows, {})));
+  reply(page(200, decision_page(std::get<PendingRegistration>(waiting), request.received, signed_in,
+                                users.rows, {})));
 }
 
-void RegisterPages::decide(const PendingRegistration& waiting, const Request& request,
-                           const Reply& reply) {
+void RegisterPages::decide(const Waiting& waiting, const Request& request, const Reply& reply) {
   const auto key_id =
-      signed_in(form_value(request.body, "ticket"), waiting.auth_id, request.received);
+      signed_in(form_value(request.body, "ticket"), auth_id_of(waiting), request.received);
   if (!key_id) {
     note_failure(request);
-    return reply(page(403, registration_page(waiting, request.received,
-                                             "You are no longer signed in: sign in again.")));
+    return reply(page(
+        403, page_of(waiting, request.received, "You are no longer signed in: sign in again.")));
   }
+  if (const auto* check = std::get_if<PendingSshCheck>(&waiting)) {
+    return decide_ssh(*check, request, reply);
+  }
+  const auto& registration = std::get<PendingRegistration>(waiting);
   if (form_value(request.body, "action") == "approve")
-    return approve(waiting, *key_id, request, reply);
-  reject(waiting, reply);
+    return approve(registration, *key_id, request, reply);
+  reject(registration, reply);
+}
+
+void RegisterPages::decide_ssh(const PendingSshCheck& waiting, const Request& request,
+                               const Reply& reply) {
+  const bool approves = form_value(request.body, "action") == "approve";
+  const auto done = approves ? ssh_checks_.approve(waiting.auth_id, request.received)
+                             : ssh_checks_.reject(waiting.auth_id, request.received);
+  if (!done.ok()) {
+    return reply(page(409, message_page("Not decided", done.error().text, {}, Tone::kBad)));
+  }
+  if (approves) {
+    return reply(
+        page(200, message_page("Approved", "The connection opens. This page can be closed.", {},
+                               Tone::kGood)));
+  }
+  reply(page(200, message_page("Rejected", "The connection was refused.", {}, Tone::kBad)));
 }
 
 void RegisterPages::approve(const PendingRegistration& waiting, std::string_view key_id,
@@ -279,8 +336,9 @@ void RegisterPages::reject(const PendingRegistration& waiting, const Reply& repl
 }  // namespace
 
 Status add_register_pages(net::Router& router, control::Directory& directory,
-                          control::Tailnet& tailnet, const RegisterOptions& options) {
-  const auto pages = std::make_shared<RegisterPages>(directory, tailnet, options);
+                          control::Tailnet& tailnet, control::SshChecks& ssh_checks,
+                          const RegisterOptions& options) {
+  const auto pages = std::make_shared<RegisterPages>(directory, tailnet, ssh_checks, options);
   ES_CHECK(pages->open(options));
   router.add("GET", kPageStylePath, [](const Request&, const Reply& reply) {
     reply({200, {{"Content-Type", "text/css; charset=utf-8"}}, std::string(kPageStyle)});
@@ -288,12 +346,20 @@ Status add_register_pages(net::Router& router, control::Directory& directory,
   router.add("GET", kPageIconPath, [](const Request&, const Reply& reply) {
     reply({200, {{"Content-Type", "image/svg+xml"}}, std::string(kPageIcon)});
   });
-  router.add("GET", "/register/{authId}",
-             [pages](const Request& request, const Reply& reply) { pages->show(request, reply); });
+  const auto show = [pages](const Request& request, const Reply& reply) {
+    pages->show(request, reply);
+  };
+  const auto act = [pages](const Request& request, const Reply& reply) {
+    pages->act(request, reply);
+  };
+  for (const char* pattern : {"/register/{authId}", "/auth/{authId}"}) {
+    router.add("GET", pattern, show);
+    router.add("POST", pattern, act);
+  }
   // An address that was cut off, or got a tail.
-  router.add("GET", "/register/*", [](const Request&, const Reply& reply) { reply(not_an_id()); });
-  router.add("POST", "/register/{authId}",
-             [pages](const Request& request, const Reply& reply) { pages->act(request, reply); });
+  for (const char* pattern : {"/register/*", "/auth/*"}) {
+    router.add("GET", pattern, [](const Request&, const Reply& reply) { reply(not_an_id()); });
+  }
   return {};
 }
 

@@ -1,7 +1,8 @@
-// /register/<id>: the page that an AuthURL leads to, for people.
+// The pages for people where something waits for an operator: /register/<id>, which an AuthURL
+// leads to, and /auth/<id>, which somebody is shown who connects by SSH under a check rule.
 //
 // Everybody who has the id sees what waits and the command that approves it. An operator signs in
-// with an API key, in a form of this page, and then approves (for a user) or rejects.
+// with an API key, in a form of this page, and then approves (a machine: for a user) or rejects.
 //
 // Sign-in (docs/adr/0002): no cookie. The key is checked and forgotten; the answer carries a
 // ticket, which is an HMAC by a key that lives as long as this process, over this id, the key's
@@ -17,6 +18,7 @@
 
 #include "common/base/bytes.h"
 #include "common/limit/limiter.h"
+#include "native/control/ssh_checks.h"
 #include "native/control/tailnet.h"
 #include "native/net/router.h"
 
@@ -30,8 +32,9 @@ struct RegisterOptions {
   limit::Limit failures{10, Millis{60'000}, 0};  // wrong keys and unknown ids of one client
 };
 
-// Directory and tailnet must outlive the router. Refuses a limit that cannot be.
+// Directory, tailnet and checks must outlive the router. Refuses a limit that cannot be.
 Status add_register_pages(net::Router& router, control::Directory& directory,
-                          control::Tailnet& tailnet, const RegisterOptions& options);
+                          control::Tailnet& tailnet, control::SshChecks& ssh_checks,
+                          const RegisterOptions& options);
 
 }  // namespace es::api

@@ -1,5 +1,5 @@
 // The REST API of Headscale, /api/v1, as far as it stands: users, pre-auth keys, API keys, nodes,
-// registrations, health, and the OpenAPI document of exactly that.
+// what waits for an approval, health, and the OpenAPI document of exactly that.
 //
 // Requests reach it after the gate: authenticated, or from the unix socket. Answers are JSON with
 // Cache-Control: no-store; errors have net::error_response's shape. 503 with Retry-After means that
@@ -12,6 +12,7 @@
 
 #include "native/control/directory.h"
 #include "native/control/policy_desk.h"
+#include "native/control/ssh_checks.h"
 #include "native/control/tailnet.h"
 #include "native/net/http.h"
 #include "native/net/router.h"
@@ -46,8 +47,9 @@ class V1 {
   };
 
   // What it is given must outlive it, and it the router.
-  V1(control::Directory& directory, control::Tailnet& tailnet, control::PolicyDesk& policy)
-      : directory_(directory), tailnet_(tailnet), policy_(policy) {}
+  V1(control::Directory& directory, control::Tailnet& tailnet, control::PolicyDesk& policy,
+     control::SshChecks& ssh_checks)
+      : directory_(directory), tailnet_(tailnet), policy_(policy), ssh_checks_(ssh_checks) {}
   V1(const V1&) = delete;
   V1& operator=(const V1&) = delete;
 
@@ -100,6 +102,7 @@ class V1 {
   control::Directory& directory_;
   control::Tailnet& tailnet_;
   control::PolicyDesk& policy_;
+  control::SshChecks& ssh_checks_;
   CachedBody users_;
   CachedBody pre_auth_keys_;
 };

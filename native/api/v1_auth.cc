@@ -1,4 +1,4 @@
-// /api/v1/auth and /api/v1/node/register: registrations that wait for an operator.
+// /api/v1/auth and /api/v1/node/register: registrations and SSH log-ins that wait for an operator.
 #include "common/base/ip_prefix.h"
 #include "common/base/rfc3339.h"
 #include "native/api/answers.h"
@@ -17,6 +17,11 @@ constexpr std::string_view kBadAuthId =
     "invalid auth id: expected hskey-authreq- and 24 letters or digits, as the address of the "
     "log-in "
     "page ends";
+
+// Or was tried: anything but that no log-in waits under the id.
+bool is_decided(const Result<void, control::Refusal>& result) {
+  return result.ok() || result.error().reason != control::Reason::kNotFound;
+}
 
 }  // namespace
 
@@ -52,7 +57,7 @@ void V1::auth_register(const Request& request, const Reply& reply) {
   approve(user, auth_id, request, reply);
 }
 
-// What waits under an id is a registration so far, and a node needs an owner.
+// An SSH log-in, or a registration; a node needs an owner.
 void V1::auth_approve(const Request& request, const Reply& reply) {
   auto body = Body::parse(request.body);
   if (!body.ok()) return reply(error(body.error()));
@@ -60,6 +65,8 @@ void V1::auth_approve(const Request& request, const Reply& reply) {
   const auto id = control::parse_auth_id(body->text("authId", "auth_id"));
   if (body->error()) return reply(error(*body->error()));
   if (!id) return reply(error(400, kBadAuthId));
+  const auto log_in = ssh_checks_.approve(*id, request.received);
+  if (is_decided(log_in)) return reply_empty(reply)(log_in);
   if (!tailnet_.registration(*id)) {
     return reply(error(404, control::kNoSuchRegistration));
   }
@@ -82,6 +89,8 @@ void V1::auth_reject(const Request& request, const Reply& reply) {
   const auto id = control::parse_auth_id(body->text("authId", "auth_id"));
   if (body->error()) return reply(error(*body->error()));
   if (!id) return reply(error(400, kBadAuthId));
+  const auto log_in = ssh_checks_.reject(*id, request.received);
+  if (is_decided(log_in)) return reply_empty(reply)(log_in);
   tailnet_.reject(*id, reply_empty(reply));
 }
 

@@ -170,17 +170,19 @@ void add_nodes(CLI::App& root, Invocation& in, Raw& raw) {
 }
 
 void add_auth(CLI::App& root, Invocation& in) {
-  CLI::App& auth = *add_group(root, "auth", "Decide about nodes that wait to be let in", {});
+  CLI::App& auth =
+      *add_group(root, "auth", "Decide about nodes and SSH log-ins that wait to be let in", {});
   const auto name_one = [&](CLI::App* sub) {
-    sub->add_option("--auth-id", in.auth_id, "Id that the log-in page shows, or its address")
-        ->required();
+    sub->add_option("--auth-id", in.auth_id, "Id that the page shows, or its address")->required();
     return sub;
   };
   CLI::App* c = name_one(add(auth, in, Command::kAuthRegister, "register", "Let a node in"));
   c->add_option("-u,--user", in.user, "Id or name of the user who owns it")->required();
-  c = name_one(add(auth, in, Command::kAuthApprove, "approve", "Approve what waits"));
-  c->add_option("-u,--user", in.user, "Id or name of the user who owns the node");
-  name_one(add(auth, in, Command::kAuthReject, "reject", "Turn a node away"));
+  c = name_one(
+      add(auth, in, Command::kAuthApprove, "approve", "Let in the node or the SSH log-in"));
+  c->add_option("-u,--user", in.user,
+                "Id or name of the user who owns the node; an SSH log-in needs none");
+  name_one(add(auth, in, Command::kAuthReject, "reject", "Turn it away"));
 }
 
 void add_debug(CLI::App& root, Invocation& in, Raw& raw) {

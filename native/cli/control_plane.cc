@@ -95,6 +95,7 @@ struct ControlPlane::State {
   Config as_bound(Config config) const;
   void apply(std::span<const store::Transaction> commits);
   api::MachineOptions machine_options();
+  control::SshChecks::Options ssh_options(const Config& config);
   void clean_up();
   void run();
 
@@ -106,6 +107,7 @@ struct ControlPlane::State {
   std::unique_ptr<control::Tailnet> tailnet;
   std::unique_ptr<control::PolicyDesk> policy;
   std::optional<control::Pings> pings;
+  std::optional<control::SshChecks> ssh_checks;
   std::optional<control::RouteProbes> probes;
   std::unique_ptr<api::Machine> machine;
   std::unique_ptr<derp::Hub> hub;  // null: no embedded relay
@@ -159,6 +161,7 @@ Result<void, std::string> ControlPlane::State::open_tailnet(const Config& config
   tailnet = std::move(made).value();
   directory.listen([this](auto commits) { apply(commits); });
   pings.emplace(*tailnet, fill_random);
+  ssh_checks.emplace(*tailnet, ssh_options(config));
   probes.emplace(
       *tailnet, *pings,
       control::RouteProbes::Options{config.node.ha_probe_interval, config.node.ha_probe_timeout});
@@ -191,6 +194,7 @@ api::MachineOptions ControlPlane::State::machine_options() {
       50, 100, 250, 500, 1'000, 2'500, 5'000, 10'000, 50'000, 250'000, 1'000'000, 5'000'000};
   api::MachineOptions options;
   options.pings = &*pings;
+  options.ssh_checks = &*ssh_checks;
   options.monotonic_us = monotonic_us;
   telemetry::Histogram& fan_out = metrics.histogram(
       "edgescale_map_fan_out_duration_seconds",
@@ -202,6 +206,26 @@ api::MachineOptions ControlPlane::State::machine_options() {
   options.on_audit = [this](uint64_t node, std::string_view action, std::string_view details) {
     log.write_bounded(telemetry::Level::kInfo, "a client's audit record",
                       {{"node", node}, {"action", action}, {"details", details}});
+  };
+  return options;
+}
+
+control::SshChecks::Options ControlPlane::State::ssh_options(const Config& config) {
+  using Event = control::SshChecks::Event;
+  control::SshChecks::Options options;
+  options.server_url = server_url_of(config);
+  options.lifetime = config.tuning.register_cache_expiration;
+  options.max_open = config.tuning.register_cache_max_entries;
+  options.random = fill_random;
+  options.on_event = [this](Event event, const control::SshLogin& login) {
+    // In the order of Event.
+    constexpr std::array<std::string_view, 5> kWords = {
+        "an SSH log-in waits for an approval", "an SSH log-in was approved not long ago",
+        "an SSH log-in was approved", "an SSH log-in was refused",
+        "an SSH log-in was not approved in time"};
+    log.write_bounded(
+        telemetry::Level::kInfo, kWords[static_cast<size_t>(event)],
+        {{"source", login.source}, {"destination", login.destination}, {"login", login.login}});
   };
   return options;
 }
@@ -297,6 +321,7 @@ void ControlPlane::State::run() {
     machine->tick();
     probes->tick(wall_now());
     pings->tick(wall_now());
+    ssh_checks->tick(wall_now());
     half_open->tick(Millis(monotonic_us() / 1000));
     if (hub) hub->tick();
     if (wall_now() >= next_clean_up) {
@@ -392,6 +417,7 @@ void ControlPlane::stop() {
   if (s.stun_thread.joinable()) s.stun_thread.join();
 }
 
+control::SshChecks& ControlPlane::ssh_checks() { return *state_->ssh_checks; }
 control::Tailnet& ControlPlane::tailnet() { return *state_->tailnet; }
 
 Result<void, std::string> ControlPlane::reload(const Config& config) {

@@ -8,6 +8,7 @@
 #include "native/cli/config.h"
 #include "native/control/directory.h"
 #include "native/control/policy_desk.h"
+#include "native/control/ssh_checks.h"
 #include "native/control/tailnet.h"
 #include "native/net/router.h"
 #include "native/tailcfg/keys.h"
@@ -35,6 +36,7 @@ class ControlPlane {
   void stop();
 
   control::Tailnet& tailnet();
+  control::SshChecks& ssh_checks();
   // Asks a connected client for a sign of life, for /debug/ping: by a request to this server, and
   // by c2n (its own handler's /echo). The answer is JSON and comes within five seconds, on any
   // thread.

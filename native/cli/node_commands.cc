@@ -49,9 +49,11 @@ bool has_ephemeral_key(const Json& node) {
 
 // The part of a pasted log-in address that counts.
 std::string auth_id_of(const std::string& text) {
-  constexpr std::string_view kPath = "/register/";
-  const size_t at = text.rfind(kPath);
-  return at == std::string::npos ? text : text.substr(at + kPath.size());
+  for (const std::string_view path : {"/register/", "/auth/"}) {
+    const size_t at = text.rfind(path);
+    if (at != std::string::npos) return text.substr(at + path.size());
+  }
+  return text;
 }
 
 }  // namespace

@@ -189,7 +189,8 @@ void Origin::State::add_routes() {
   };
   options.monotonic = [] { return Millis(monotonic_us() / 1000); };
   api::add_public_routes(router, std::move(options));
-  v1 = std::make_unique<api::V1>(*directory, control->tailnet(), control->policy());
+  v1 = std::make_unique<api::V1>(*directory, control->tailnet(), control->policy(),
+                                 control->ssh_checks());
   v1->add_routes(router);
   control->add_routes(router);
   metrics_router.add(
@@ -211,7 +212,8 @@ Result<void, std::string> Origin::State::add_pages() {
   api::RegisterOptions options;
   options.random = fill_random;
   options.failures = limit_of(config.limits.auth_failures);
-  const Status added = api::add_register_pages(router, *directory, control->tailnet(), options);
+  const Status added = api::add_register_pages(router, *directory, control->tailnet(),
+                                               control->ssh_checks(), options);
   if (!added.ok()) return "limits.auth_failures: " + std::string(added.error().what);
   return {};
 }

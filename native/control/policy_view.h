@@ -7,8 +7,10 @@
 #pragma once
 
 #include "native/control/map_payload.h"
+#include "native/control/node.h"
 #include "native/policy/index.h"
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -45,6 +47,15 @@ struct PolicyState {
   bool ipv4_disabled = false;
   std::shared_ptr<const NamedFilter> next_filter;  // null: no other than it has
   std::shared_ptr<const std::string> next_ssh;
+};
+
+// A check rule, and the nodes that it holds for.
+struct SshCheck {
+  std::chrono::seconds period{};  // how long an approval lasts; zero: for one log-in
+  uint64_t policy_epoch = 0;      // of the policy that has it
+  NodePtr source;
+  NodePtr destination;
+  std::string source_owner;  // a log-in name, or that of tagged devices
 };
 
 class PolicyView {

@@ -1,6 +1,9 @@
 #include "native/control/registration.h"
 
+#include "common/base/hex.h"
+
 #include <algorithm>
+#include <array>
 
 namespace es::control {
 namespace {
@@ -17,14 +20,20 @@ bool is_secret(std::string_view text) {
 std::optional<std::string> parse_auth_id(std::string_view text) {
   const bool is_url = text.starts_with("https://") || text.starts_with("http://");
   if (is_url) {
-    constexpr std::string_view kPath = "/register/";
-    const size_t at = text.rfind(kPath);
-    if (at == std::string_view::npos) return std::nullopt;
-    text.remove_prefix(at + kPath.size());
+    const size_t at = text.rfind('/');
+    const std::string_view path = text.substr(0, at + 1);
+    if (!path.ends_with("/register/") && !path.ends_with("/auth/")) return std::nullopt;
+    text.remove_prefix(at + 1);
   }
   if (text.starts_with(kAuthIdPrefix)) text.remove_prefix(kAuthIdPrefix.size());
   if (!is_secret(text)) return std::nullopt;
   return std::string(kAuthIdPrefix) + std::string(text);
+}
+
+std::string make_auth_id(const std::function<void(MutableBytes)>& random) {
+  std::array<uint8_t, kAuthIdSecretLen / 2> raw{};
+  random(raw);
+  return std::string(kAuthIdPrefix) + hex_encode(raw);
 }
 
 }  // namespace es::control

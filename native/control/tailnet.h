@@ -132,6 +132,10 @@ class Tailnet {
   // Which rule decides; nothing without a policy.
   std::optional<policy::Verdict> explain(const policy::Address& src, const policy::Address& dst,
                                          int protocol, uint16_t port) const;
+  // What the policy says of a log-in by SSH that needs a check; nullopt: it has no check rule for
+  // it, or there is no such node.
+  std::optional<SshCheck> ssh_check(uint64_t source, uint64_t destination,
+                                    std::string_view login) const;
 
   TailnetStats stats() const;
 
@@ -231,7 +235,6 @@ class Tailnet {
   void make_room_for(const tailcfg::MachineKey& machine, Calls& calls);
   Result<std::optional<std::string>> fit_address(IpAddress::Family family, std::string& address,
                                                  NodeAddresses& taken);
-  std::string new_auth_id();
   void write_node(uint64_t id, store::Change change, Answer<NodePtr> answer);
 
   // Rendering.

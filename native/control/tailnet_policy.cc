@@ -359,4 +359,17 @@ std::optional<policy::Verdict> Tailnet::explain(const policy::Address& src,
   return policy_->index().check(src, dst, protocol, port);
 }
 
+std::optional<SshCheck> Tailnet::ssh_check(uint64_t source, uint64_t destination,
+                                           std::string_view login) const {
+  const std::lock_guard lock(mutex_);
+  if (policy_ == nullptr) return std::nullopt;
+  const auto from = nodes_.find(source);
+  const auto to = nodes_.find(destination);
+  if (from == nodes_.end() || to == nodes_.end()) return std::nullopt;
+  const auto period = policy_->index().ssh_check_period(source, destination, login);
+  if (!period) return std::nullopt;
+  const NodePtr& node = from->second.node;
+  return SshCheck{*period, policy_epoch_, node, to->second.node, profile_of(*node).login_name};
+}
+
 }  // namespace es::control

@@ -3,7 +3,6 @@
 // Source of the decisions: what clients 1.80 to 1.102 send and expect, and what Headscale 0.29
 // answers. Refusals are answers with a text: clients show it, while they retry other failures
 // silently.
-#include "common/base/hex.h"
 #include "native/control/tailnet.h"
 #include "native/control/tailnet_state.h"
 
@@ -60,12 +59,6 @@ tailcfg::RegisterResponse Tailnet::state_of(const Entry& entry, WallTime now) co
   out.node_key_expired = entry.node->expired(now);
   out.machine_authorized = true;
   return out;
-}
-
-std::string Tailnet::new_auth_id() {
-  std::array<uint8_t, 12> random{};
-  options_.random(random);
-  return std::string(kAuthIdPrefix) + hex_encode(random);
 }
 
 Tailnet::Ticket Tailnet::register_node(const tailcfg::MachineKey& machine,
@@ -398,7 +391,7 @@ void Tailnet::register_interactive(Registering& r, Calls& calls) {
   }
   if (id.empty()) {
     make_room_for(r.machine, calls);
-    id = new_auth_id();
+    id = make_auth_id(options_.random);
     registrations_[id] = Registration{r.machine, r.request, r.now, {}, false};
   }
   tailcfg::RegisterResponse out;

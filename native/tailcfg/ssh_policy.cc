@@ -14,21 +14,27 @@ void append_flag(std::string& out, std::string_view key, bool value) {
   out += ":true";
 }
 
-void append_action(std::string& out, const SshAction& action) {
+void append_text(std::string& out, std::string_view key, std::string_view value) {
+  if (value.empty()) return;
+  if (out.back() != '{') out += ',';
+  append_json_string(out, key);
+  out += ':';
+  append_json_string(out, value);
+}
+
+}  // namespace
+
+void append_json(std::string& out, const SshAction& action) {
   out += '{';
+  append_text(out, "message", action.message);
+  append_flag(out, "reject", action.reject);
   append_flag(out, "accept", action.accept);
   append_flag(out, "allowAgentForwarding", action.allow_agent_forwarding);
   append_flag(out, "allowLocalPortForwarding", action.allow_local_port_forwarding);
   append_flag(out, "allowRemotePortForwarding", action.allow_remote_port_forwarding);
-  if (!action.hold_and_delegate.empty()) {
-    if (out.back() != '{') out += ',';
-    out += "\"holdAndDelegate\":";
-    append_json_string(out, action.hold_and_delegate);
-  }
+  append_text(out, "holdAndDelegate", action.hold_and_delegate);
   out += '}';
 }
-
-}  // namespace
 
 void append_json(std::string& out, const SshRule& rule) {
   static const std::vector<SshPrincipal> kNobody;
@@ -47,7 +53,7 @@ void append_json(std::string& out, const SshRule& rule) {
     append_json_string(out, rule.ssh_users[i].second);
   }
   out += "},\"action\":";
-  append_action(out, rule.action);
+  append_json(out, rule.action);
   if (!rule.accept_env.empty()) {
     out += ",\"acceptEnv\":";
     append_json_strings(out, rule.accept_env);

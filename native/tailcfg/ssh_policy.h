@@ -1,7 +1,8 @@
-// The SSH policy of one node as it receives it: SSHRule, SSHPrincipal, SSHAction.
+// The SSH policy of one node as it receives it: SSHRule, SSHPrincipal, SSHAction; and the SSHAction
+// that answers a check.
 //
 // Source: tailcfg.SSHPolicy, clients 1.80 and later. The first rule that matches wins; none
-// matching is a refusal. Only the fields that a compiled policy sets are here.
+// matching is a refusal. Only the fields that a compiled policy or an answer sets are here.
 #pragma once
 
 #include <memory>
@@ -17,9 +18,11 @@ struct SshPrincipal {
   friend bool operator==(const SshPrincipal&, const SshPrincipal&) = default;
 };
 
-// Accept at once, or hold the session and ask the server at `hold_and_delegate` (a check).
+// Accept at once, refuse, or hold the session and ask the server at `hold_and_delegate` (a check).
 struct SshAction {
   bool accept = false;
+  bool reject = false;
+  std::string message;  // shown to the person who connects; lines end with CR LF
   bool allow_agent_forwarding = false;
   bool allow_local_port_forwarding = false;
   bool allow_remote_port_forwarding = false;
@@ -38,6 +41,7 @@ struct SshRule {
 };
 
 // Append the value's JSON to `out`.
+void append_json(std::string& out, const SshAction& action);
 void append_json(std::string& out, const SshRule& rule);
 void append_json(std::string& out, const std::vector<SshRule>& rules);
 

@@ -125,7 +125,8 @@ void measure_list(const std::string& path) {
   const auto tailnet =
       control::Tailnet::create(*directory, {}, std::move(options), WallTime{}).value();
   const auto desk = control::PolicyDesk::open(*directory, *tailnet, {}).value();
-  api::V1 v1(*directory, *tailnet, *desk);
+  control::SshChecks ssh_checks(*tailnet, {});
+  api::V1 v1(*directory, *tailnet, *desk, ssh_checks);
   net::Router router;
   v1.add_routes(router);
   const net::Match match = router.match("GET", "/api/v1/user");

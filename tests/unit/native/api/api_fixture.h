@@ -31,7 +31,8 @@ class ApiUnderTest {
                                     : control::directory_over(std::move(store))),
         tailnet_(make_tailnet(*directory_)),
         policy_(make_policy_desk(*directory_, *tailnet_)),
-        v1_(*directory_, *tailnet_, *policy_) {
+        ssh_checks_(*tailnet_, ssh_options()),
+        v1_(*directory_, *tailnet_, *policy_, ssh_checks_) {
     directory_->listen([this](auto commits) { tailnet_->apply(commits); });
     policy_->start();
     v1_.add_routes(router_);
@@ -77,6 +78,7 @@ class ApiUnderTest {
 
   control::Directory& directory() { return *directory_; }
   control::Tailnet& tailnet() { return *tailnet_; }
+  control::SshChecks& ssh_checks() { return ssh_checks_; }
   net::Router& router() { return router_; }
 
  private:
@@ -94,6 +96,12 @@ class ApiUnderTest {
     return std::move(made).value();
   }
 
+  static control::SshChecks::Options ssh_options() {
+    control::SshChecks::Options options;
+    options.server_url = "https://control.example";
+    options.random = control::seeded_random(4);
+    return options;
+  }
   static std::unique_ptr<control::PolicyDesk> make_policy_desk(control::Directory& directory,
                                                                control::Tailnet& tailnet) {
     control::PolicyDesk::Options options;
@@ -106,6 +114,7 @@ class ApiUnderTest {
   std::unique_ptr<control::Directory> directory_;
   std::unique_ptr<control::Tailnet> tailnet_;
   std::unique_ptr<control::PolicyDesk> policy_;
+  control::SshChecks ssh_checks_;
   V1 v1_;
   net::Router router_;
 };

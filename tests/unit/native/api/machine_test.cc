@@ -19,6 +19,7 @@ struct Site {
       : directory(control::open_directory(dir.file())),
         tailnet(make_tailnet(*directory)),
         pings(*tailnet, control::seeded_random(2)),
+        ssh_checks(*tailnet, ssh_options()),
         machine(
             *tailnet, [this] { return now; }, options()),
         client([this](const auto& connection) { return machine.serve(connection); }, version) {
@@ -36,9 +37,16 @@ struct Site {
     options.random = control::seeded_random(1);
     return control::Tailnet::create(directory, {}, std::move(options), kNow).value();
   }
+  static control::SshChecks::Options ssh_options() {
+    control::SshChecks::Options out;
+    out.server_url = "https://control.example";
+    out.random = control::seeded_random(5);
+    return out;
+  }
   MachineOptions options() {
     MachineOptions out;
     out.pings = &pings;
+    out.ssh_checks = &ssh_checks;
     out.on_audit = [this](uint64_t node, std::string_view action, std::string_view details) {
       audit = std::to_string(node) + " " + std::string(action) + " " + std::string(details);
     };
@@ -102,6 +110,7 @@ struct Site {
   std::unique_ptr<control::Directory> directory;
   std::unique_ptr<control::Tailnet> tailnet;
   control::Pings pings;
+  control::SshChecks ssh_checks;
   std::string audit;
   int64_t monotonic_us = 0;
   std::vector<int64_t> fan_out;
@@ -192,6 +201,93 @@ TEST_CASE("a registration that waits is answered when it is approved") {
   site.settle();
   REQUIRE(site.client.closed.contains(id));
   CHECK(json::parse(site.client.bodies[id]).at("MachineAuthorized") == true);
+}
+
+// The client is node 1, another machine of ann's node 2; from there one may log in as root here,
+// after a check.
+void join_for_ssh(Site& site) {
+  (void)site.post("/machine/register", Site::register_request(site.key()));
+  tailcfg::RegisterRequest other;
+  other.version = 113;
+  other.node_key = tailcfg::NodeKey(tailcfg::RawKey{2});
+  other.auth_key = site.key();
+  must(wait<void>([&](auto answer) {
+    site.tailnet->register_node(tailcfg::MachineKey(tailcfg::RawKey{2}), other, site.now,
+                                [answer](const auto&) { answer({}); });
+  }));
+  policy::Problems problems;
+  auto compiled = site.tailnet->compile_policy(
+      R"({"ssh":[{"action":"check","src":["ann@"],"dst":["autogroup:self"],"users":["root"]}]})",
+      problems);
+  REQUIRE(compiled != nullptr);
+  site.tailnet->install_policy(std::move(compiled));
+}
+
+TEST_CASE("a client that asks about an SSH log-in is told to hold, and then what was decided") {
+  Site site;
+  join_for_ssh(site);
+  const std::string first = "/machine/ssh/action/2/to/1?local_user=root";
+  const auto [status, body] = site.ask("GET", first);
+  CHECK(status == 200);
+  const json held = json::parse(body);
+  CHECK(held.at("message").get<std::string>().find("https://control.example/auth/") !=
+        std::string::npos);
+  const std::string url = held.at("holdAndDelegate");
+  const std::string id = url.substr(url.find("auth_id=") + 8);
+
+  const h2::StreamId waiting = site.client.request(first + "&auth_id=" + id, "", "GET");
+  site.settle();
+  CHECK_FALSE(site.client.closed.contains(waiting));
+  REQUIRE(site.ssh_checks.approve(id, site.now).ok());
+  site.settle();
+  REQUIRE(site.client.closed.contains(waiting));
+  CHECK(json::parse(site.client.bodies[waiting]).at("accept") == true);
+
+  // The names that a client fills in are escaped as in forms.
+  for (const char* path : {"/machine/ssh/action/2/to/1?local_user=r%6Fot",
+                           "/machine/ssh/action/2/to/1?x=1&local_user=root&auth_id="}) {
+    CHECK(json::parse(site.ask("GET", path).second).contains("accept"));
+  }
+  for (const char* path :
+       {"/machine/ssh/action/2/to/1?local_user=ann", "/machine/ssh/action/2/to/1",
+        "/machine/ssh/action/1/to/2?local_user=root", "/machine/ssh/action/2/to/",
+        "/machine/ssh/action/-2/to/1?local_user=root", "/machine/ssh/action/2",
+        "/machine/ssh/action//to/1?local_user=root", "/machine/ssh/action/2/to/1/3?local_user=root",
+        "/machine/ssh/action/99999999999999999999/to/1?local_user=root",
+        "/machine/ssh/action/2/to/1?local_user=%zz"}) {
+    INFO(path);
+    const auto [code, refusal] = site.ask("GET", path);
+    CHECK(code == 200);
+    CHECK(json::parse(refusal).at("reject") == true);
+  }
+  CHECK(site.ask("POST", first).first == 404);
+}
+
+TEST_CASE(
+    "a client that gives up waiting for an SSH log-in leaves nothing behind that is answered") {
+  Site site;
+  join_for_ssh(site);
+  const std::string path = "/machine/ssh/action/2/to/1?local_user=root";
+  const std::string url = json::parse(site.ask("GET", path).second).at("holdAndDelegate");
+  const std::string id = url.substr(url.find("auth_id=") + 8);
+  SECTION("its stream") {
+    const h2::StreamId waiting = site.client.request(path + "&auth_id=" + id, "", "GET");
+    site.settle();
+    site.client.client.reset(waiting, h2::ErrorCode::kCancel);
+    site.settle();
+    REQUIRE(site.ssh_checks.reject(id, site.now).ok());
+    // The verdict waits for him who comes back.
+    CHECK(json::parse(site.ask("GET", path + "&auth_id=" + id).second).at("reject") == true);
+  }
+  SECTION("the server stops") {
+    const h2::StreamId waiting = site.client.request(path + "&auth_id=" + id, "", "GET");
+    site.settle();
+    site.client.wire->on_stop();
+    site.settle();
+    REQUIRE(site.client.closed.contains(waiting));
+    CHECK(site.client.closed[waiting] == h2::ErrorCode::kCancel);
+    REQUIRE(site.ssh_checks.approve(id, site.now).ok());
+  }
 }
 
 TEST_CASE("whatever a client may ask for is answered at once, and refusals say why") {

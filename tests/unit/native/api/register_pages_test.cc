@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace es::api {
 namespace {
@@ -32,7 +33,7 @@ struct Pages : ApiUnderTest {
   Pages() {
     RegisterOptions options;
     options.random = control::seeded_random(3);
-    REQUIRE(add_register_pages(router(), directory(), tailnet(), options).ok());
+    REQUIRE(add_register_pages(router(), directory(), tailnet(), ssh_checks(), options).ok());
     for (const char* name : {"ann", "bob"}) {
       REQUIRE(call("POST", "/api/v1/user", std::string(R"({"name":")") + name + R"("})").status ==
               200);
@@ -311,6 +312,116 @@ TEST_CASE("what is no small form is refused") {
     CHECK(site.post(form).status == 403);
   }
   CHECK(site.num_nodes() == 0);
+}
+
+// With an SSH log-in that waits: from ann's laptop (node 1) to her server (2), as root.
+struct SshPages : Pages {
+  SshPages() {
+    const Called made = call("POST", "/api/v1/preauthkey", R"({"user":"1","reusable":true})");
+    for (const uint8_t n : {uint8_t{1}, uint8_t{2}}) {
+      auto request = asking(n, n == 1 ? "laptop" : "server");
+      request.auth_key = made.json()["preAuthKey"]["key"];
+      REQUIRE(enlist(n, request).get().machine_authorized);
+    }
+    policy::Problems problems;
+    auto compiled = tailnet().compile_policy(
+        R"({"ssh":[{"action":"check","src":["ann@"],"dst":["autogroup:self"],"users":["root"]}]})",
+        problems);
+    REQUIRE(compiled != nullptr);
+    tailnet().install_policy(std::move(compiled));
+    ssh_id = connect();
+    waiting = std::make_shared<std::optional<tailcfg::SshAction>>();
+    ask(ssh_id, waiting);
+  }
+  void ask(const std::string& auth_id, std::shared_ptr<std::optional<tailcfg::SshAction>> told) {
+    ssh_checks().ask(tailcfg::MachineKey(raw_key(2)), {1, 2, "root"}, auth_id, now,
+                     [told](auto action) { *told = std::move(action); });
+  }
+  std::string connect() {
+    const auto told = std::make_shared<std::optional<tailcfg::SshAction>>();
+    ask("", told);
+    const std::string& url = (*told)->hold_and_delegate;
+    return url.substr(url.find("auth_id=") + 8);
+  }
+  Called get_ssh() { return call("GET", "/auth/" + ssh_id); }
+  Called post_ssh(const std::string& form) { return call("POST", "/auth/" + ssh_id, form); }
+  Called sign_in_ssh() { return post_ssh("key=" + form_encoded(api_key) + "&action=sign-in"); }
+
+  std::string ssh_id;
+  std::shared_ptr<std::optional<tailcfg::SshAction>> waiting;
+};
+
+TEST_CASE("the page of an SSH log-in says who connects where, and the command that approves it") {
+  SshPages site;
+  const Called page = site.get_ssh();
+  CHECK(page.status == 200);
+  for (const char* text : {"laptop", "server", "root", "ann", "the same for 12 hours"}) {
+    INFO(text);
+    CHECK(has(page, text));
+  }
+  CHECK(has(page, "edgescale auth approve --auth-id " + site.ssh_id + "<"));
+  CHECK_FALSE(has(page, "ticket"));
+  // The other page does not know it, nor this one what is of the other.
+  CHECK(site.call("GET", "/register/" + site.ssh_id).status == 404);
+  CHECK(site.call("GET", "/auth/" + site.id).status == 404);
+  CHECK(site.call("GET", "/auth/" + site.ssh_id + "/more").status == 400);
+}
+
+TEST_CASE("an operator signs in and approves an SSH log-in") {
+  SshPages site;
+  CHECK(site.post_ssh("key=wrong").status == 403);
+  const Called decision = site.sign_in_ssh();
+  CHECK(decision.status == 200);
+  CHECK_FALSE(has(decision, "<select"));
+  CHECK_FALSE(site.waiting->has_value());
+  CHECK(site.post_ssh("ticket=" + Pages::ticket_in(decision) + "&action=approve").status == 200);
+  REQUIRE(site.waiting->has_value());
+  CHECK((*site.waiting)->accept);
+  CHECK(site.get_ssh().status == 404);
+}
+
+TEST_CASE("an operator rejects an SSH log-in") {
+  SshPages site;
+  const std::string ticket = Pages::ticket_in(site.sign_in_ssh());
+  CHECK(site.post_ssh("ticket=" + ticket + "&action=reject").status == 200);
+  REQUIRE(site.waiting->has_value());
+  CHECK((*site.waiting)->reject);
+}
+
+TEST_CASE("a ticket for one thing that waits is none for another") {
+  SshPages site;
+  const std::string of_machine = Pages::ticket_in(site.sign_in());
+  CHECK(site.post_ssh("ticket=" + of_machine + "&action=approve").status == 403);
+  const std::string of_ssh = Pages::ticket_in(site.sign_in_ssh());
+  CHECK(site.post("ticket=" + of_ssh + "&user=1&action=approve").status == 403);
+  const std::string first = std::exchange(site.ssh_id, site.connect());
+  CHECK(site.post_ssh("ticket=" + of_ssh + "&action=approve").status == 403);
+  CHECK_FALSE(site.waiting->has_value());
+  site.ssh_id = first;
+  CHECK(site.post_ssh("ticket=" + of_ssh + "&action=approve").status == 200);
+}
+
+TEST_CASE("the API approves and rejects SSH log-ins, which have no owner to name") {
+  SshPages site;
+  site.fields = {};
+  const auto decide = [&](const char* operation, const std::string& id) {
+    return site
+        .call("POST", std::string("/api/v1/auth/") + operation, R"({"authId":")" + id + R"("})")
+        .status;
+  };
+  const std::string other = site.connect();
+  CHECK(decide("reject", other) == 200);
+  CHECK(decide("reject", other) == 404);
+  CHECK_FALSE(site.waiting->has_value());
+  CHECK(decide("approve", site.ssh_id) == 200);
+  CHECK((*site.waiting)->accept);
+  CHECK(decide("approve", site.ssh_id) == 404);
+  // An approval that the policy no longer asks for is none.
+  policy::Problems problems;
+  site.now += std::chrono::hours(12);
+  const std::string late = site.connect();
+  site.tailnet().install_policy(site.tailnet().compile_policy("{}", problems));
+  CHECK(decide("approve", late) == 409);
 }
 
 }  // namespace

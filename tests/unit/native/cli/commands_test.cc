@@ -145,7 +145,7 @@ TEST_CASE("each change of a node is one request, and a name is looked up first")
       {{"nodes", "register", "-u", "ann", "-k", "hskey-authreq-1"},
        R"(POST /api/v1/auth/register {"user":"ann","authId":"hskey-authreq-1"})",
        "Node laptop registered, id 3\n"},
-      {{"auth", "approve", "--auth-id", "hskey-authreq-1"},
+      {{"auth", "approve", "--auth-id", "https://x/auth/hskey-authreq-1"},
        R"(POST /api/v1/auth/approve {"authId":"hskey-authreq-1"})",
        "Approved\n"},
       {{"auth", "reject", "--auth-id", "hskey-authreq-1"},
