@@ -55,14 +55,24 @@ bool IndexState::named(const SelectorSet& set, const Address& a, bool as_source)
 
 // Whether the rule leads to the address, for some source. autogroup:self needs to know the source.
 bool IndexState::leads_to(const Rule& rule, const Address& dst) const {
-  if (!named(sets[rule.dst], dst, false)) return false;
-  if (!rule.steered) return true;
-  // Only what lies behind a router with the tag is reached.
-  bool served = false;
+  if (!rule.steered) return named(sets[rule.dst], dst, false);
+  // Only what lies behind a router with the tag is reached, never a node.
+  bool on_subnet = false;
+  bool by_exit = false;
   sets[rule.via].own.for_each([&](Slot slot) {
-    for (const Prefix& p : nodes[slot].node.routes) served |= p.range().contains(dst);
+    by_exit |= nodes[slot].exit;
+    for (const uint32_t number : nodes[slot].routes) {
+      on_subnet |= routes[number].prefix.range().contains(dst);
+    }
   });
-  return served;
+  by_exit &= internet_addresses().contains(dst);
+  const auto& list = sets[rule.dst].selectors;
+  return std::any_of(list.begin(), list.end(), [&](uint32_t id) {
+    const Selector& to = selectors[id];
+    if (to.alias.is(Kind::kAny)) return on_subnet || by_exit;
+    if (to.identity || !to.addresses.contains(dst)) return false;
+    return on_subnet || (by_exit && to.alias.is(Kind::kInternet));
+  });
 }
 
 bool IndexState::same_owner(const Address& a, const Address& b) const {

@@ -24,13 +24,6 @@ constexpr std::array<Companion, 2> kCompanions = {
     {{"tailscale.com/cap/drive", "tailscale.com/cap/drive-sharer"},
      {"tailscale.com/cap/relay", "tailscale.com/cap/relay-target"}}};
 
-bool is_public(const Range& range) {
-  const auto& all = internet_addresses().ranges();
-  return std::any_of(all.begin(), all.end(), [&](const Range& r) {
-    return r.contains(range.first) && r.contains(range.last);
-  });
-}
-
 // The fewest prefixes that cover exactly this range.
 std::vector<Prefix> prefixes_of(const Range& range) {
   std::vector<Prefix> out;
@@ -114,8 +107,8 @@ class FilterBuilder {
       const bool own =
           !rule.steered && std::any_of(mine.begin(), mine.end(),
                                        [&](const Address& a) { return range.contains(a); });
-      const bool exit =
-          node_.exit && (rule.steered ? selector.alias.is(Kind::kInternet) : is_public(range));
+      const bool exit = node_.exit && (rule.steered ? selector.alias.is(Kind::kInternet)
+                                                    : internet_addresses().overlaps(range));
       if (!own && !exit && !s_.routes_overlap(node_, range)) continue;
       append(selector.alias.is(Kind::kInternet) ? range.first.text() + "-" + range.last.text()
                                                 : range_text(range));
@@ -144,6 +137,7 @@ class FilterBuilder {
     }
     if (src.empty()) return;
     std::sort(src.begin(), src.end());
+    std::sort(all.begin(), all.end());
     const auto shared = std::make_shared<const Texts>(std::move(src));
     const uint64_t hash = hash_texts(*shared);
     for (const ProtocolPorts& ip : rule.grant->ip) {

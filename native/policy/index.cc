@@ -35,13 +35,6 @@ Grant make_allow_all() {
   return grant;
 }
 
-bool is_public(const Range& range) {
-  for (const Range& r : internet_addresses().ranges()) {
-    if (r.contains(range.first) && r.contains(range.last)) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 IndexState::IndexState(std::shared_ptr<const Policy> p, std::vector<User> u, IndexOptions o)
@@ -139,7 +132,7 @@ uint32_t IndexState::intern(const std::vector<Alias>& aliases,
     set.everything |= alias.is(Kind::kDangerAll);
     set.internet |= alias.is(Kind::kAny) || alias.is(Kind::kInternet);
     for (const Range& range : selectors[selector].addresses.ranges()) {
-      set.public_range |= is_public(range);
+      set.public_range |= internet_addresses().overlaps(range);
       set.internet |= range == Range{Prefix{{false, 0, 0}, 0}.range()} ||
                       range == Range{Prefix{{true, 0, 0}, 0}.range()};
     }

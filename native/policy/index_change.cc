@@ -30,6 +30,15 @@ void sort_unique(Sets& list) {
   list.erase(std::unique(list.begin(), list.end()), list.end());
 }
 
+// The sets whose text lists a node otherwise before and after.
+Sets relisted(const Footprint& before, const Footprint& after) {
+  const bool same = before.node.addresses == after.node.addresses;
+  Sets out = same ? only_one(before.listed, after.listed) : either(before.listed, after.listed);
+  for (uint32_t& entry : out) entry /= 2;
+  sort_unique(out);
+  return either(out, only_one(before.full, after.full));
+}
+
 }  // namespace
 
 void Impact::add(const Impact& other) {
@@ -49,7 +58,8 @@ Footprint IndexState::footprint(Slot slot) const {
     for (const uint32_t set : selectors[id].sets) {
       if (!sets[set].own.test(slot)) continue;
       out.sets.push_back(set);
-      if (selectors[id].identity || !sets[set].postures.empty()) out.listed.push_back(set);
+      const bool whole = selectors[id].identity;
+      if (whole || !sets[set].postures.empty()) out.listed.push_back(2 * set + (whole ? 1 : 0));
     }
   }
   sort_unique(out.sets);
@@ -107,10 +117,7 @@ Impact IndexState::impact_of(const Footprint& before, const Footprint& after) co
   }
   if (same_person && same_routes && moved.empty()) return out;
 
-  Sets changed = only_one(before.full, after.full);
-  const Sets listed =
-      same_addresses ? only_one(before.listed, after.listed) : either(before.listed, after.listed);
-  changed = either(changed, listed);
+  Sets changed = relisted(before, after);
   if (!same_routes) {
     // As a source * stands for the subnet routes too.
     for (uint32_t set = 0; set < sets.size(); ++set) {
@@ -171,8 +178,7 @@ Impact PolicyIndex::put_node(Node node) {
   const Footprint after = s.footprint(slot);
   // Lists that read as before need not be rendered again.
   if (before.there && before.node.addresses == after.node.addresses) {
-    const Sets changed =
-        either(only_one(before.listed, after.listed), only_one(before.full, after.full));
+    const Sets changed = relisted(before, after);
     for (auto& [set, kept] : texts) {
       if (std::binary_search(changed.begin(), changed.end(), set)) continue;
       if (!std::binary_search(after.sets.begin(), after.sets.end(), set)) continue;

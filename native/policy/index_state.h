@@ -39,7 +39,7 @@ struct SelectorSet {
   bool everything = false;               // has autogroup:danger-all
   bool lists = false;                    // its source text lists nodes that are members
   bool internet = false;                 // reaches the internet: *, autogroup:internet, a /0
-  bool public_range = false;             // has a range that is public: exit nodes get the rule
+  bool public_range = false;             // has public addresses: exit nodes get the rule
   Bits own;                              // nodes that are members
   Bits routed;                           // nodes that route to a range of it
   Bits routes;                           // numbers of the subnet routes that overlap a range of it
@@ -110,12 +110,14 @@ struct Footprint {
   bool there = false;
   Slot slot = 0;
   Node node;
-  std::vector<uint32_t> sets;    // that it is a member of, ascending
-  std::vector<uint32_t> listed;  // of these, those whose source text has its addresses
-  std::vector<uint32_t> full;    // of these, those too large to list every address
-  std::vector<Slot> devices;     // of its user
-  std::string login;             // what localpart: rules make of its user
-  std::vector<Slot> routers;     // it, and those that share a route with it
+  std::vector<uint32_t> sets;  // that it is a member of, ascending
+  // Of these, those whose source text has its addresses: twice the set, and one more if it has all
+  // of them, by identity, rather than those in a range.
+  std::vector<uint32_t> listed;
+  std::vector<uint32_t> full;  // of these, those too large to list every address
+  std::vector<Slot> devices;   // of its user
+  std::string login;           // what localpart: rules make of its user
+  std::vector<Slot> routers;   // it, and those that share a route with it
 };
 
 struct IndexState {

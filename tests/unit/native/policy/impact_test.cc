@@ -60,7 +60,7 @@ void covers(const Impact& impact, const std::map<NodeId, Answers>& before,
 }  // namespace
 
 TEST_CASE("whoever gets another answer after a change is in its impact") {
-  for (uint64_t round = 0; round < 40; ++round) {
+  for (uint64_t round = 0; round < 20; ++round) {
     Generator generate(kSeed + round);
     World w = generate.world(generate.sections());
     INFO("seed " << kSeed + round << ": " << generate.text());

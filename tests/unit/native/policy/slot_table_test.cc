@@ -33,7 +33,7 @@ TEST_CASE("a slot table agrees with a map through entries, replacements and eras
       return [&key_of, key](Slot slot) { return key_of.at(slot) == key; };
     };
     Slot next = 0;
-    for (int step = 0; step < 4000; ++step) {
+    for (int step = 0; step < 800; ++step) {
       const auto key = static_cast<uint32_t>(random() % 150);
       const uint64_t hash = hash_of_key(key, hashes);
       if (random() % 3 != 0) {
@@ -46,12 +46,13 @@ TEST_CASE("a slot table agrees with a map through entries, replacements and eras
         table.erase(hash, it->second);
         model.erase(it);
       }
-      REQUIRE(table.size() == model.size());
+      bool same = table.size() == model.size();
       for (uint32_t k = 0; k < 150; k += 7) {
         const auto it = model.find(k);
-        REQUIRE(table.find(hash_of_key(k, hashes), is(k)) ==
-                (it == model.end() ? kAnySlot : it->second));
+        same &= table.find(hash_of_key(k, hashes), is(k)) ==
+                (it == model.end() ? kAnySlot : it->second);
       }
+      REQUIRE(same);
     }
   }
 }
