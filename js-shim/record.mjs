@@ -4,8 +4,9 @@ import { counters } from "./counters.mjs";
 /** Writes down the request that `core` decided or answered last; see Core.dataPoint(). */
 export function record(core, env, context, refusal, country) {
   try {
-    console.log(core.logLine());
-    env.ANALYTICS.writeDataPoint(core.dataPoint(context, refusal, country));
+    const line = core.logLine();
+    console.log(line);
+    env.ANALYTICS.writeDataPoint(core.dataPoint(context, refusal, country, line));
   } catch {
     counters.record_failures += 1;
   }

@@ -15,7 +15,9 @@ async function checkOrigin(env, origin, send) {
   const headers = new Headers(send);
   const init = { headers, redirect: "manual" };
   try {
-    const response = await askOrigin(env, `${origin}/health`, init, CHECK_MS);
+    const response = await new Promise((resolve, reject) => {
+      askOrigin(env, `${origin}/health`, init, CHECK_MS, resolve, reject);
+    });
     await response.body?.cancel();
     return response.status === 200 ? { ok: true } : { ok: false, reason: `status ${response.status}` };
   } catch (error) {

@@ -1,6 +1,7 @@
 // What the module tells once (edge/tables.h), prepared as the host's own objects.
 
 const MAX_PREPARED = 4096;
+const MAX_REFUSALS = 64;
 
 /** @param {string[][]} rows */
 const pairs = (rows) => rows.map(([name, value]) => [name, value]);
@@ -71,15 +72,16 @@ export class Tables {
    * which may be given any number of times.
    * @param {number} index
    * @param {number} retryAfter seconds, 0 for none
-   * @param {() => string} rateLimit the RateLimit field; asked for only when it is needed
+   * @param {import("./wasm.mjs").Core} [core] has the RateLimit field of a refusal with a wait
    */
-  refusal(index, retryAfter, rateLimit) {
-    const key = index * 2 ** 32 + retryAfter;
+  refusal(index, retryAfter, core) {
+    // A small integer: others are slow to look up.
+    const key = retryAfter * MAX_REFUSALS + index;
     let ready = this.prepared.get(key);
     if (ready === undefined) {
       const { status, body, fullFields, terseFields } = this.refusals[index];
       const waiting = retryAfter > 0
-        ? [["retry-after", String(retryAfter)], ["ratelimit", rateLimit()]]
+        ? [["retry-after", String(retryAfter)], ["ratelimit", core.rateLimit()]]
         : [];
       ready = {
         body,
@@ -94,7 +96,7 @@ export class Tables {
 
   /** A full refusal by name, for what the shim itself meets. */
   respond(name) {
-    const { body, init } = this.refusal(this.refusalIndex[name], 0, () => "");
+    const { body, init } = this.refusal(this.refusalIndex[name], 0);
     return new Response(body, init);
   }
 }

@@ -22,6 +22,7 @@ const MAX_URL = 16384;
 const MAX_OTHER = 5000;
 
 const MAX_POINT_TEXTS = 1024;
+const CLIENT = '"client":"';
 
 const encoder = new TextEncoder();
 // All texts that come out are ASCII: the module checks or escapes what it was given.
@@ -48,9 +49,11 @@ export class Core {
     this.url = "";
     this.headers = null;
     this.country = "";
-    // Those fields, in the order in which the module was given them.
-    this.names = [];
-    this.values = [];
+    // Those fields as the module was given them: names and values, one behind the other; null when
+    // they were not plain, and then the pairs stand in `pairs`.
+    this.fieldsText = null;
+    this.numFields = 0;
+    this.pairs = [];
     // True while the module runs: an exception that finds it so has left the instance undefined.
     this.inside = false;
     this.pointTexts = new Map();
@@ -90,37 +93,58 @@ export class Core {
   #readFields() {
     let text = "";
     let at = 0;
-    const names = this.names = [];
-    const values = this.values = [];
     const lengths = this.lengths;
     // Measured in workerd: a quarter cheaper than for-of, which makes an array of each pair.
     this.headers.forEach((value, name) => {
-      names.push(name);
-      values.push(value);
       text += name + value;
       // What lies beyond is not written; there are too many then.
       lengths[at++] = name.length;
       lengths[at++] = value.length;
     });
     const { written } = encoder.encodeInto(text, this.fields);
-    // Equal when all of it is ASCII.
-    if (written === text.length) return names.length;
-    return this.#measureFields(names, values);
+    // Equal when all of it is ASCII and fits.
+    if (written !== text.length) return this.#measureFields();
+    this.fieldsText = text;
+    return this.numFields = at >>> 1;
   }
 
   // With bytes beyond ASCII in them, each text is measured on its own.
-  #measureFields(names, values) {
-    if (2 * names.length > this.lengths.length) return -1;
+  #measureFields() {
+    const pairs = this.pairs = [];
+    this.fieldsText = null;
+    this.headers.forEach((value, name) => pairs.push([name, value]));
+    if (2 * pairs.length > this.lengths.length) return -1;
     let at = 0;
-    for (let i = 0; i < names.length; ++i) {
-      for (const [half, text] of [names[i], values[i]].entries()) {
-        const { read, written } = encoder.encodeInto(text, this.fields.subarray(at));
-        if (read !== text.length) return -1;
-        this.lengths[2 * i + half] = written;
-        at += written;
-      }
+    let n = 0;
+    for (const text of pairs.flat()) {
+      const { read, written } = encoder.encodeInto(text, this.fields.subarray(at));
+      if (read !== text.length) return -1;
+      this.lengths[n++] = written;
+      at += written;
     }
-    return names.length;
+    return pairs.length;
+  }
+
+  /**
+   * The fields that go on, after a verdict that forwards: by name, as fetch() takes them. The texts are
+   * cut out of the one that was read, because most fields go no further and need no place of their own.
+   * @returns {Record<string, string>}
+   */
+  forwardFields() {
+    const { words, lengths, fieldsText: text, pairs } = this;
+    const headers = {};
+    const goesOn = (i) => (words[WORD.forwardFields + (i >>> 5)] >>> (i & 31) & 1) !== 0;
+    if (text === null) {
+      pairs.forEach(([name, value], i) => { if (goesOn(i)) headers[name] = value; });
+      return headers;
+    }
+    for (let i = 0, at = 0; i < this.numFields; ++i) {
+      const value = at + lengths[2 * i];
+      const end = value + lengths[2 * i + 1];
+      if (goesOn(i)) headers[text.slice(at, value)] = text.slice(value, end);
+      at = end;
+    }
+    return headers;
   }
 
   /**
@@ -180,17 +204,36 @@ export class Core {
    * @param {{low: number, high: number, context: number, began: number, country: string}} ticket
    */
   answer(ticket, status, refusal, responseBytes, now) {
-    const { written } = encoder.encodeInto(ticket.country, this.in);
+    const len = this.#putCountry(ticket.country);
     this.inside = true;
-    this.exports.es_answer(ticket.low, ticket.high, ticket.context, status, refusal, written,
+    this.exports.es_answer(ticket.low, ticket.high, ticket.context, status, refusal, len,
       responseBytes, ticket.began, now);
     this.inside = false;
+  }
+
+  // Two letters, as Cloudflare writes it, need no encoder.
+  #putCountry(country) {
+    if (country.length === 2) {
+      const first = country.charCodeAt(0);
+      const second = country.charCodeAt(1);
+      if ((first | second) < 0x80) {
+        this.in[0] = first;
+        this.in[1] = second;
+        return 2;
+      }
+    }
+    return encoder.encodeInto(country, this.in).written;
   }
 
   /** @param {Uint8Array} bytes */
   put(bytes) {
     this.in.set(bytes);
     return bytes.length;
+  }
+
+  /** The RateLimit field of the refusal that was decided last. */
+  rateLimit() {
+    return this.text(AT.text, this.words[WORD.textLen]);
   }
 
   /** The JSON log line of the request that was decided or answered last. */
@@ -204,8 +247,9 @@ export class Core {
    * @param {number} context WORD.context of the request
    * @param {number} refusal index of the refusal, 0 for none
    * @param {string} country
+   * @param {string} line its log line, which names the client as the index does
    */
-  dataPoint(context, refusal, country) {
+  dataPoint(context, refusal, country, line) {
     const key = context + refusal * 2 ** 24;
     let texts = this.pointTexts.get(key);
     if (texts === undefined || texts.country !== country) {
@@ -215,7 +259,8 @@ export class Core {
     }
     const out = this.out;
     let at = texts.end;
-    const indexes = [this.text(at + 1, out[at])];
+    const client = line.indexOf(CLIENT) + CLIENT.length;
+    const indexes = [line.slice(client, client + out[at])];
     at += 1 + out[at];
     const doubles = [];
     for (let left = out[at++]; left > 0; --left, at += 8) {

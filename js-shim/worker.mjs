@@ -9,7 +9,7 @@ import { askLimiter, clientOf, numWaiting, waitLimiter } from "./leases.mjs";
 import { askOrigin, failure, hardened, isHardened, outgoing } from "./origin.mjs";
 import { logFault, record } from "./record.mjs";
 import { statusAnswer } from "./status.mjs";
-import { AT, ConfigError, FLAG, VERDICT, WORD } from "./wasm.mjs";
+import { ConfigError, FLAG, VERDICT, WORD } from "./wasm.mjs";
 
 export { RateLimiter } from "./rate_limiter.mjs";
 
@@ -24,8 +24,7 @@ function refuse(core, tables, env) {
   const words = core.words;
   const index = words[WORD.refusal];
   countRefusal(tables.refusals[index].name);
-  const ready = tables.refusal(index, words[WORD.retryAfter],
-    () => core.text(AT.text, words[WORD.textLen]));
+  const ready = tables.refusal(index, words[WORD.retryAfter], core);
   const terse = (words[WORD.flags] & FLAG.terse) !== 0;
   record(core, env, words[WORD.context], index, core.country);
   return terse ? ready.terse : new Response(ready.body, ready.init);
@@ -102,20 +101,25 @@ function received(response, tables, env, ticket, verdict, method, mark) {
   return answer;
 }
 
-async function forward(core, tables, request, env, began, verdict) {
+/** The origin's answer, or the refusal that stands for it: one promise, whatever happens. */
+function forward(core, tables, request, env, began, verdict) {
   const ticket = ticketOf(core, began);
-  const [url, init, mark] = outgoing(core, tables, request, verdict);
-  let response;
-  try {
-    response = await askOrigin(env, url, init, tables.originTimeout);
-  } catch (error) {
-    return refuseByName(failure(error), tables, env, ticket);
-  }
-  try {
-    return received(response, tables, env, ticket, verdict, init.method, mark);
-  } catch (error) {
-    return faulted(error, env, began);
-  }
+  const { url, init, mark } = outgoing(core, tables, request, verdict);
+  return new Promise((resolve) => {
+    askOrigin(env, url, init, tables.originTimeout, (response) => {
+      try {
+        resolve(received(response, tables, env, ticket, verdict, init.method, mark));
+      } catch (error) {
+        resolve(faulted(error, env, began));
+      }
+    }, (error) => {
+      try {
+        resolve(refuseByName(failure(error), tables, env, ticket));
+      } catch (fault) {
+        resolve(faulted(fault, env, began));
+      }
+    });
+  });
 }
 
 async function answerStatus(core, tables, env, began) {

@@ -108,10 +108,21 @@ void ByteWriter::bytes(Bytes v) {
 void ByteWriter::decimal(uint64_t v) {
   uint8_t digits[20];
   size_t n = 0;
+  const auto put = [&](uint32_t digit) {
+    digits[sizeof(digits) - ++n] = static_cast<uint8_t>('0' + digit);
+  };
+  // Nine digits at a time: a division of 64 bits costs several of 32.
+  constexpr uint64_t kNineDigits = 1'000'000'000;
+  while (v >= kNineDigits) {
+    auto low = static_cast<uint32_t>(v % kNineDigits);
+    v /= kNineDigits;
+    for (int i = 0; i < 9; ++i, low /= 10) put(low % 10);
+  }
+  auto high = static_cast<uint32_t>(v);
   do {
-    digits[sizeof(digits) - ++n] = static_cast<uint8_t>('0' + v % 10);
-    v /= 10;
-  } while (v != 0);
+    put(high % 10);
+    high /= 10;
+  } while (high != 0);
   bytes(Bytes(digits).last(n));
 }
 

@@ -1,10 +1,21 @@
 #include "common/base/hex.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace es {
 namespace {
 constexpr char kDigits[] = "0123456789abcdef";
+
+// The digits of four bytes, all at once; little-endian both.
+uint64_t eight_digits(uint32_t bytes) {
+  uint64_t v = bytes;
+  v = (v | v << 16) & 0x0000ffff0000ffff;
+  v = (v | v << 8) & 0x00ff00ff00ff00ff;
+  v = (v >> 4 | v << 8) & 0x0f0f0f0f0f0f0f0f;
+  const uint64_t letters = (v + 0x0606060606060606) >> 4 & 0x0101010101010101;
+  return v + 0x3030303030303030 + letters * ('a' - '0' - 10);
+}
 
 // hex_digit() of each byte.
 struct Values {
@@ -30,9 +41,11 @@ void hex_encode(Bytes data, ByteWriter& out) {
   uint8_t digits[64];
   while (!data.empty()) {
     const size_t len = std::min(data.size(), sizeof digits / 2);
-    for (size_t i = 0; i < len; ++i) {
-      digits[2 * i] = static_cast<uint8_t>(kDigits[data[i] >> 4]);
-      digits[2 * i + 1] = static_cast<uint8_t>(kDigits[data[i] & 15]);
+    for (size_t i = 0; i < len; i += 4) {
+      uint32_t four = 0;
+      std::memcpy(&four, data.data() + i, std::min<size_t>(4, len - i));
+      const uint64_t text = eight_digits(four);
+      std::memcpy(digits + 2 * i, &text, 8);
     }
     out.bytes(Bytes(digits).first(2 * len));
     data = data.subspan(len);

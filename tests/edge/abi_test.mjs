@@ -62,8 +62,7 @@ test("a sound request is forwarded, signed, with the fields that may pass", () =
   const core = newCore();
   const request = get("/health?x=1", { accept: "*/*", "user-agent": "test", "x-forwarded-for": "1.2.3.4" });
   assert.equal(core.decide(request, ALONE, NOW), VERDICT.forward);
-  const words = core.words;
-  assert.deepEqual(core.names.filter((_, i) => words[WORD.forwardFields] >>> i & 1), ["accept", "user-agent"]);
+  assert.deepEqual(core.forwardFields(), { accept: "*/*", "user-agent": "test" });
   assert.match(core.text(AT.signature, core.words[WORD.signatureLen]),
     /^v3\.1795000000000\.[0-9a-f]{32}\.192\.0\.2\.1$/);
 });
@@ -145,7 +144,7 @@ test("the log line and the data point of a refusal agree", () => {
   const core = newCore({ "host.colo": "=FRA" });
   core.decide(get("/api/v1/user?secret=1", { "cf-ipcountry": "DE" }), ALONE, NOW);
   const line = JSON.parse(core.logLine());
-  const point = core.dataPoint(core.words[WORD.context], core.words[WORD.refusal], core.country);
+  const point = core.dataPoint(core.words[WORD.context], core.words[WORD.refusal], core.country, core.logLine());
   assert.equal(line.status, 401);
   assert.equal(line.verdict, "unauthorized");
   assert.deepEqual(point.blobs.slice(0, 6), ["edge", "api", "GET", "unauthorized", "FRA", "DE"]);
@@ -162,7 +161,7 @@ test("an answer of the origin is recorded with its latency and size", () => {
     context: core.words[WORD.context], began: NOW, country: "FR",
   };
   core.answer(ticket, 200, 0, 5_000_000_000, NOW + 42);
-  const point = core.dataPoint(ticket.context, 0, "FR");
+  const point = core.dataPoint(ticket.context, 0, "FR", core.logLine());
   assert.deepEqual(point.doubles, [200, 42, 0, 5_000_000_000, 42, 1]);
   assert.deepEqual(point.blobs.slice(1, 4), ["health", "GET", "forward"]);
 });
@@ -171,7 +170,7 @@ test("a data point says what its own request was, whatever came before it", () =
   const core = newCore();
   const pointOf = (target, fields) => {
     core.decide(get(target, fields), ALONE, NOW);
-    return core.dataPoint(core.words[WORD.context], core.words[WORD.refusal], core.country);
+    return core.dataPoint(core.words[WORD.context], core.words[WORD.refusal], core.country, core.logLine());
   };
   for (let round = 0; round < 2; ++round) {
     const one = pointOf("/%00", { "cf-ipcountry": "DE" });

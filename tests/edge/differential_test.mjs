@@ -56,8 +56,7 @@ readCases().forEach((c, index) => {
     assert.equal(refusal, c.refusal?.[0]);
     assert.equal(words[WORD.retryAfter], Number(c.retry?.[0] ?? 0));
     if (verdict <= VERDICT.forwardWebSocket) {
-      const goesOn = (_, i) => words[WORD.forwardFields + (i >>> 5)] >>> (i & 31) & 1;
-      assert.equal(core.names.filter(goesOn).sort().join(" "), c.forward?.[0] ?? "");
+      assert.equal(Object.keys(core.forwardFields()).sort().join(" "), c.forward?.[0] ?? "");
     }
     if (c.signature) {
       const signed = core.text(AT.signature, words[WORD.signatureLen] + words[WORD.markLen]);
