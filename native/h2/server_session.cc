@@ -23,6 +23,7 @@ struct Stream {
   size_t num_headers = 0;
   size_t header_bytes = 0;
   size_t body_bytes = 0;
+  Millis deadline{0};  // of the whole request
   bool headers_too_large = false;
   bool announced = false;  // the handler knows it
   bool request_ended = false;
@@ -45,6 +46,12 @@ class ServerSession::Impl {
 
   Status init();
   Status receive(Bytes stream, Millis now);
+  Millis next_deadline() const;
+  void expire(Millis now);
+  void set_limits(const ServerLimits& limits) {
+    limits_ = limits;
+    announce_limits();
+  }
   bool take_output(size_t enough, std::vector<uint8_t>& out) {
     output_ = &out;
     enough_ = enough;
@@ -83,6 +90,7 @@ class ServerSession::Impl {
     return it == streams_.end() ? nullptr : &it->second;
   }
 
+  bool announce_limits();
   void on_begin_headers(const nghttp2_frame& frame);
   void on_header(const nghttp2_frame& frame, std::string_view name, std::string_view value);
   void on_frame(const nghttp2_frame& frame);
@@ -105,6 +113,7 @@ class ServerSession::Impl {
   SessionHandle session_;
   std::unordered_map<StreamId, Stream> streams_;
   size_t unfinished_bytes_ = 0;
+  size_t num_requests_ = 0;
   RateLimit resets_;
   RateLimit control_;
   Millis now_{0};
@@ -168,17 +177,21 @@ Status ServerSession::Impl::init() {
     return bug("no memory for HTTP/2");
   }
   session_.reset(raw_session);
-  const std::array<nghttp2_settings_entry, 3> settings{
-      {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits_.max_concurrent_streams},
-       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits_.stream_window},
-       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(limits_.max_header_bytes)}}};
-  if (nghttp2_submit_settings(session_.get(), NGHTTP2_FLAG_NONE, settings.data(),
-                              settings.size()) != 0 ||
+  if (!announce_limits() ||
       nghttp2_session_set_local_window_size(session_.get(), NGHTTP2_FLAG_NONE, 0,
                                             static_cast<int32_t>(limits_.connection_window)) != 0) {
     return bug("HTTP/2 settings");
   }
   return {};
+}
+
+bool ServerSession::Impl::announce_limits() {
+  const std::array<nghttp2_settings_entry, 3> settings{
+      {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits_.max_concurrent_streams},
+       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits_.stream_window},
+       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(limits_.max_header_bytes)}}};
+  return nghttp2_submit_settings(session_.get(), NGHTTP2_FLAG_NONE, settings.data(),
+                                 settings.size()) == 0;
 }
 
 Status ServerSession::Impl::receive(Bytes stream, Millis now) {
@@ -192,7 +205,35 @@ Status ServerSession::Impl::receive(Bytes stream, Millis now) {
 }
 
 void ServerSession::Impl::on_begin_headers(const nghttp2_frame& frame) {
-  if (frame.headers.cat == NGHTTP2_HCAT_REQUEST) streams_.try_emplace(frame.hd.stream_id);
+  if (frame.headers.cat != NGHTTP2_HCAT_REQUEST) return;
+  streams_[frame.hd.stream_id].deadline = now_ + limits_.request_timeout;
+  if (++num_requests_ == limits_.max_requests) shutdown();
+}
+
+Millis ServerSession::Impl::next_deadline() const {
+  Millis next = Millis::max();
+  for (const auto& [id, stream] : streams_) {
+    if (!stream.request_ended && !stream.refused) next = std::min(next, stream.deadline);
+  }
+  return next;
+}
+
+void ServerSession::Impl::expire(Millis now) {
+  now_ = now;
+  std::vector<StreamId> late;
+  for (const auto& [id, stream] : streams_) {
+    if (!stream.request_ended && !stream.refused && stream.deadline <= now) late.push_back(id);
+  }
+  for (const StreamId id : late) {
+    Stream* const stream = find(id);
+    if (stream == nullptr) continue;
+    // Inside a header block nothing but its rest may come: there is no going on without it.
+    if (!stream->announced) {
+      nghttp2_session_terminate_session(session_.get(), NGHTTP2_ENHANCE_YOUR_CALM);
+      return;
+    }
+    refuse(id, *stream, 408);
+  }
 }
 
 void ServerSession::Impl::on_header(const nghttp2_frame& frame, std::string_view name,
@@ -406,6 +447,9 @@ ServerSession& ServerSession::operator=(ServerSession&&) noexcept = default;
 ServerSession::~ServerSession() = default;
 
 Status ServerSession::receive(Bytes stream, Millis now) { return impl_->receive(stream, now); }
+Millis ServerSession::next_deadline() const { return impl_->next_deadline(); }
+void ServerSession::expire(Millis now) { impl_->expire(now); }
+void ServerSession::set_limits(const ServerLimits& limits) { impl_->set_limits(limits); }
 bool ServerSession::take_output(size_t enough, std::vector<uint8_t>& out) {
   return impl_->take_output(enough, out);
 }

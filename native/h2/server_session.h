@@ -5,9 +5,10 @@
 // events of the Handler; responses may stream for as long as the connection lives.
 //
 // Bounds: concurrent streams, header count and size (431), body size (413), all unfinished request
-// bodies together, bytes that wait in a response (Write::kFull), and the rate of frames that cost
-// us more than the peer: resets, pings, settings, priorities, empty data. Whoever exceeds the rate
-// gets GOAWAY(ENHANCE_YOUR_CALM).
+// bodies together, the time for one request to come in whole (408), bytes that wait in a response
+// (Write::kFull), and the rate of frames that cost us more than the peer: resets, pings, settings,
+// priorities, empty data. Whoever exceeds the rate gets GOAWAY(ENHANCE_YOUR_CALM). The limits may
+// be others once more is known of the peer.
 // Errors: receive() fails with kReconnect; flush what take_output() still has (a GOAWAY), then
 // close. Smaller offences of the peer end a stream or the connection by nghttp2's own answers.
 // Threads: one caller. The Handler is called inside receive(), take_output() and abort(), and may
@@ -34,6 +35,8 @@ struct ServerLimits {
   size_t max_body_bytes = 1U << 20U;        // of one request
   size_t max_unfinished_bytes = 4U << 20U;  // bodies of requests that have not ended
   size_t max_response_buffer = 1U << 20U;   // waiting in one response
+  Millis request_timeout{30000};            // from the head's first byte to the end of the body
+  uint32_t max_requests = 0;                // then GOAWAY, and the open ones may end; 0: no limit
   uint32_t resets_per_second = 20, resets_burst = 200;
   uint32_t control_per_second = 20, control_burst = 500;  // ping, settings, priority, empty data
 };
@@ -66,6 +69,15 @@ class ServerSession {
 
   // `now` is any monotonic time.
   Status receive(Bytes stream, Millis now);
+
+  // When expire() has something to do; Millis::max() while every request has come in whole.
+  Millis next_deadline() const;
+  // Refuses what should have come by now. take_output() afterwards.
+  void expire(Millis now);
+
+  // For requests that begin from now on; windows and rates stay as they were. take_output()
+  // afterwards.
+  void set_limits(const ServerLimits& limits);
 
   // Appends frames until `out` holds at least `enough` bytes or there is nothing to send.
   // False when nothing was appended.

@@ -337,6 +337,106 @@ TEST_CASE("streams beyond the limit are refused, and the connection goes on") {
   CHECK(p.server.num_streams() == 2);
 }
 
+TEST_CASE("a request that does not come in whole in time is answered with 408 and forgotten") {
+  Pair p({.request_timeout = Millis(1000)});
+  p.now = Millis(5000);
+  CHECK(p.server.next_deadline() == Millis::max());
+  const StreamId whole = p.request("POST", "/", "body");
+  REQUIRE(p.settle());
+  CHECK(p.peer.seen[whole].status == 200);
+  CHECK(p.server.next_deadline() == Millis::max());
+
+  Buffer out;
+  append_frame(out, 1, 4, 3, kGetHeaders);  // a body is to follow
+  append_frame(out, 0, 0, 3, Buffer(10, 'a'));
+  REQUIRE(p.server.receive(out, p.now).ok());
+  CHECK(p.server.next_deadline() == Millis(6000));
+  // Drops of a body do not move the deadline.
+  p.now = Millis(5999);
+  out.clear();
+  append_frame(out, 0, 0, 3, Buffer(1, 'a'));
+  REQUIRE(p.server.receive(out, p.now).ok());
+  CHECK(p.server.next_deadline() == Millis(6000));
+  p.server.expire(p.now);
+  CHECK(p.server.num_streams() == 1);
+  p.server.expire(Millis(6000));
+  CHECK(p.server.next_deadline() == Millis::max());
+  out.clear();
+  REQUIRE(p.server.take_output(SIZE_MAX, out));
+  CHECK(as_text(out).find("408") != std::string_view::npos);
+  CHECK(p.server.num_streams() == 0);
+  CHECK(p.app.seen[3].closed == ErrorCode::kNoError);
+  CHECK_FALSE(p.server.wants_close());
+}
+
+TEST_CASE("a header block that stops half way ends the connection") {
+  Pair p({.request_timeout = Millis(1000)});
+  Buffer out = preface();
+  append_frame(out, 1, 1, 1, kGetHeaders);  // no END_HEADERS
+  REQUIRE(p.server.receive(out, Millis(0)).ok());
+  CHECK(p.server.next_deadline() == Millis(1000));
+  p.server.expire(Millis(1000));
+  out.clear();
+  p.server.take_output(SIZE_MAX, out);
+  CHECK(p.server.wants_close());
+  CHECK(p.app.seen.empty());
+}
+
+TEST_CASE("limits are raised for what comes from then on") {
+  ServerLimits narrow;
+  narrow.max_concurrent_streams = 2;
+  narrow.max_body_bytes = narrow.max_unfinished_bytes = 100;
+  narrow.max_header_bytes = 200;
+  Pair p(narrow);
+  p.app.echo = false;
+  REQUIRE(p.settle());
+  p.get("/1");
+  p.get("/2");
+  REQUIRE(p.settle());
+  const auto third = p.client.request(
+      {.method = "GET", .path = "/3", .authority = "x", .scheme = "https", .headers = {}}, {});
+  if (third.ok()) REQUIRE(p.settle());
+  CHECK(p.server.num_streams() == 2);
+  p.server.set_limits({});
+  REQUIRE(p.settle());
+  p.request("POST", "/4", std::string(50'000, 'b'), {{"x-long", std::string(1000, 'h')}});
+  REQUIRE(p.settle());
+  CHECK(p.server.num_streams() >= 3);
+  const auto large = std::find_if(p.app.seen.begin(), p.app.seen.end(), [](const auto& seen) {
+    return seen.second.body.size() == 50'000;
+  });
+  CHECK(large != p.app.seen.end());
+}
+
+TEST_CASE("streams beyond the limit are refused even before the client knows of it") {
+  Pair p({.max_concurrent_streams = 2});
+  p.app.echo = false;
+  Buffer out = preface();
+  for (uint32_t stream = 1; stream < 20; stream += 2) append_frame(out, 1, 5, stream, kGetHeaders);
+  REQUIRE(p.server.receive(out, p.now).ok());
+  CHECK(p.app.seen.size() == 2);
+  CHECK(p.server.num_streams() == 2);
+}
+
+TEST_CASE("after the last request that is allowed the open ones may end") {
+  Pair p({.max_requests = 3});
+  p.app.echo = false;
+  p.get("/1");
+  p.get("/2");
+  REQUIRE(p.settle());
+  CHECK_FALSE(p.peer.goaway);
+  p.get("/3");
+  REQUIRE(p.settle());
+  CHECK(p.peer.goaway == ErrorCode::kNoError);
+  CHECK(p.server.num_streams() == 3);
+  CHECK_FALSE(p.server.wants_close());
+  for (const StreamId id : {1, 3, 5}) {
+    CHECK(p.server.respond(id, {.status = 200, .headers = {}}, HasBody::kNo));
+  }
+  REQUIRE(p.settle());
+  CHECK(p.server.wants_close());
+}
+
 TEST_CASE("rapid resets end the connection with enhance-your-calm") {
   Pair p({.resets_per_second = 10, .resets_burst = 50});
   p.app.echo = false;
