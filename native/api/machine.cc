@@ -110,7 +110,9 @@ class Machine::Handler final : public h2::ServerHandler {
         streams_(std::move(streams)),
         connection_(connection),
         machine_(tailcfg::MachineKey(connection->machine_key())),
-        version_(connection->version()) {}
+        version_(connection->version()) {
+    if (tailnet_.knows(machine_)) connection->set_standing(ts2021::Standing::kKnown);
+  }
   ~Handler() override { streams_->remove(this); }
 
   void on_request(h2::StreamId id, h2::Request request, h2::HasBody) override {
@@ -138,7 +140,9 @@ class Machine::Handler final : public h2::ServerHandler {
     if (it->second.ticket) tailnet_.abandon(*it->second.ticket);
     if (it->second.ssh_ticket) options_->ssh_checks->abandon(*it->second.ssh_ticket);
     if (it->second.session) it->second.session->close(clock_());
+    const bool waited = it->second.waits;
     open_.erase(it);
+    if (waited) wait_no_more();
   }
   // Clients hold their streams for ever: without this a stop would last until its grace is over,
   // and nobody could come back meanwhile.
@@ -183,6 +187,7 @@ class Machine::Handler final : public h2::ServerHandler {
     std::string query;
     std::string body;
     std::optional<control::Tailnet::Ticket> ticket;        // a registration that may wait
+    bool waits = false;                                    // and does, for a person
     std::optional<control::SshChecks::Ticket> ssh_ticket;  // a log-in that may wait
     std::shared_ptr<control::MapSession> session;
     std::optional<MapFrame> waiting;  // the stream's buffer is full
@@ -298,17 +303,46 @@ class Machine::Handler final : public h2::ServerHandler {
       return answer(id, 200, to_json(response), "application/json");
     }
     // The answer may come at once, later, or from another thread: always by way of the strand.
-    const auto weak = connection_;
+    const auto connection = connection_.lock();
+    if (connection == nullptr) return;
+    const auto answered = std::make_shared<std::atomic<bool>>(false);
     stream.ticket = tailnet_.register_node(
-        machine_, *request, clock_(), [this, weak, id](tailcfg::RegisterResponse response) {
+        machine_, *request, clock_(),
+        [this, weak = connection_, answered, id](tailcfg::RegisterResponse response) {
+          *answered = true;
           post_to(weak.lock(), [this, id, response = std::move(response)] {
-            const auto it = open_.find(id);
-            if (it == open_.end()) return;
-            it->second.ticket.reset();
-            answer(id, 200, to_json(response), "application/json");
-            flush();
+            finish_registration(id, response);
           });
-        });
+        },
+        connection->network());
+    if (request->followup.empty() || *answered) return;
+    stream.waits = true;
+    connection->set_standing(ts2021::Standing::kWaiting);
+  }
+
+  void finish_registration(h2::StreamId id, const tailcfg::RegisterResponse& response) {
+    const auto it = open_.find(id);
+    if (it == open_.end()) return;
+    it->second.ticket.reset();
+    const bool waited = std::exchange(it->second.waits, false);
+    if (response.machine_authorized) {
+      recognise();
+    } else if (waited) {
+      wait_no_more();
+    }
+    answer(id, 200, to_json(response), "application/json");
+    flush();
+  }
+
+  // The machine has a node here.
+  void recognise() const {
+    if (const auto c = connection_.lock()) c->set_standing(ts2021::Standing::kKnown);
+  }
+  void wait_no_more() const {
+    for (const auto& [id, stream] : open_) {
+      if (stream.waits) return;
+    }
+    if (const auto c = connection_.lock()) c->set_standing(ts2021::Standing::kStranger);
   }
 
   void map(h2::StreamId id, Stream& stream) {
@@ -318,6 +352,7 @@ class Machine::Handler final : public h2::ServerHandler {
     if (version_ < control::kMinCapabilityVersion) return answer(id, 400, kTooOld);
     if (!request->stream && request->omit_peers) {
       const Status status = tailnet_.update(machine_, *request, clock_());
+      if (status.ok()) recognise();
       return answer(id, status.ok() ? 200 : 404, status.ok() ? "" : status.error().what);
     }
     const auto weak = connection_;
@@ -334,6 +369,7 @@ class Machine::Handler final : public h2::ServerHandler {
       });
     });
     if (!session.ok()) return answer(id, 404, session.error().what);
+    recognise();
     h2::ServerSession* http_session = http();
     if (http_session == nullptr || !http_session->respond(id, {200, {}}, h2::HasBody::kYes)) return;
     stream.session = std::move(session).value();

@@ -212,7 +212,9 @@ struct LimitsConfig {
   RateConfig requests{100, std::chrono::minutes(1), 20};
   RateConfig auth_failures{10, std::chrono::minutes(1), 0};
   ConnectionLimits connections;
-  ConnectionLimits half_open{4096, 256};  // control and relay connections before their handshake
+  ConnectionLimits half_open{4096, 256};  // before it is known whose they are: control and relay
+  ConnectionLimits waiting{1024, 64};     // machines that wait for a person's approval
+  Millis stranger_timeout = std::chrono::seconds(30);  // for a machine to become known
   uint32_t header_bytes = 16 * 1024;
   uint32_t body_bytes = 1024 * 1024;
   Millis header_timeout = std::chrono::seconds(10);

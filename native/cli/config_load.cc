@@ -311,6 +311,9 @@ class Loader {
     if (c.limits.half_open.per_address > c.limits.half_open.total) {
       problem("limits.half_open.per_address", "is larger than limits.half_open.total");
     }
+    if (c.limits.waiting.per_address > c.limits.waiting.total) {
+      problem("limits.waiting.per_address", "is larger than limits.waiting.total");
+    }
     if (c.node.ha_probe_interval.count() != 0 && c.node.ha_probe_interval < Seconds(2)) {
       problem("node.routes.ha.probe_interval", "must be at least 2s, or 0 for off");
     }

@@ -114,6 +114,8 @@ struct ControlPlane::State {
   bool verify_clients = true;
   uint32_t region_id = 0;
   std::optional<ts2021::HalfOpen> half_open;
+  ts2021::Deadlines deadlines;
+  LimitsConfig limits;
 
   boost::asio::io_context io{1};
   std::optional<stun::UdpServer> stun_server;
@@ -140,6 +142,7 @@ Result<void, std::string> ControlPlane::State::open_tailnet(const Config& config
   options.ephemeral_timeout = config.node.ephemeral_inactivity_timeout;
   options.registration_lifetime = config.tuning.register_cache_expiration;
   options.max_registrations = config.tuning.register_cache_max_entries;
+  options.max_registrations_of_network = config.limits.waiting.per_address;
   options.random = fill_random;
   for (const auto& [text, prefix] : {std::pair{&config.prefixes.v4, &options.addresses.v4},
                                      {&config.prefixes.v6, &options.addresses.v6}}) {
@@ -322,7 +325,7 @@ void ControlPlane::State::run() {
     probes->tick(wall_now());
     pings->tick(wall_now());
     ssh_checks->tick(wall_now());
-    half_open->tick(Millis(monotonic_us() / 1000));
+    deadlines.tick(Millis(monotonic_us() / 1000));
     if (hub) hub->tick();
     if (wall_now() >= next_clean_up) {
       next_clean_up = wall_now() + std::chrono::hours(1);
@@ -340,8 +343,10 @@ Result<std::unique_ptr<ControlPlane>, std::string> ControlPlane::open(
     const Config& config, const tailcfg::PrivateKey& noise_key, control::Directory& directory,
     telemetry::Log& log, telemetry::Metrics& metrics) {
   auto state = std::make_unique<State>(noise_key, directory, log, metrics);
-  const ConnectionLimits& half_open = config.limits.half_open;
-  state->half_open.emplace(ts2021::HalfOpen::Limits{half_open.total, half_open.per_address},
+  const LimitsConfig& l = config.limits;
+  state->limits = l;
+  state->half_open.emplace(ts2021::HalfOpen::Limits{l.half_open.total, l.half_open.per_address,
+                                                    l.waiting.total, l.waiting.per_address},
                            is_loopback);
   ES_CHECK(state->open_stun(config));
   ES_TRY(state->sources, MapSources::open(state->as_bound(config), log));
@@ -356,6 +361,11 @@ void ControlPlane::add_routes(net::Router& router) {
   ts2021::Options options;
   options.clock = [] { return Millis(monotonic_us() / 1000); };
   options.half_open = &*state->half_open;
+  options.deadlines = &state->deadlines;
+  options.stranger_timeout = state->limits.stranger_timeout;
+  options.write_timeout = state->limits.write_timeout;
+  options.limits.request_timeout = state->limits.body_timeout;
+  options.stranger_limits.request_timeout = state->limits.body_timeout;
   options.make_handler = [state](const std::shared_ptr<ts2021::Connection>& connection) {
     return state->machine->serve(connection);
   };

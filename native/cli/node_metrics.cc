@@ -95,8 +95,11 @@ void add_relay_metrics(telemetry::Metrics& metrics, const derp::Hub& hub) {
 
 void add_handshake_metrics(telemetry::Metrics& metrics, const ts2021::HalfOpen& half_open) {
   metrics.read_on_demand("edgescale_control_connections_half_open",
-                         "Control connections whose client has not spoken inside Noise yet.",
-                         Kind::kGauge, [&half_open] { return half_open.taken(); });
+                         "Control connections whose machine is not known yet.", Kind::kGauge,
+                         [&half_open] { return half_open.taken(); });
+  metrics.read_on_demand("edgescale_control_connections_waiting",
+                         "Control connections whose machine waits for an approval.", Kind::kGauge,
+                         [&half_open] { return half_open.waiting(); });
   metrics.read_on_demand("edgescale_control_connections_refused_total",
                          "Control connections that were refused because too many are half open.",
                          Kind::kCounter,

@@ -387,6 +387,11 @@ NodePtr Tailnet::node(uint64_t id) const {
   return it == nodes_.end() ? nullptr : it->second.node;
 }
 
+bool Tailnet::knows(const tailcfg::MachineKey& key) const {
+  const std::lock_guard lock(mutex_);
+  return by_machine_.contains(key);
+}
+
 bool Tailnet::knows(const tailcfg::NodeKey& key) const {
   const std::lock_guard lock(mutex_);
   const auto it = by_key_.find(key);

@@ -14,6 +14,7 @@
 
 #include "common/base/result.h"
 #include "common/base/time.h"
+#include "common/limit/client_key.h"
 #include "native/control/address_pool.h"
 #include "native/control/directory.h"
 #include "native/control/map_payload.h"
@@ -65,9 +66,11 @@ class Tailnet {
   // Offline and ephemeral nodes, expired keys and registrations. Call about once a second.
   void tick(WallTime now);
 
-  // POST /machine/register. The answer may wait for an approval; abandon() forgets it.
+  // POST /machine/register. The answer may wait for an approval; abandon() forgets it. `network` is
+  // whom the client counts against as a stranger; nothing: nobody.
   Ticket register_node(const tailcfg::MachineKey& machine, const tailcfg::RegisterRequest& request,
-                       WallTime now, RegisterAnswer answer);
+                       WallTime now, RegisterAnswer answer,
+                       const std::optional<limit::ClientKey>& network = {});
   void abandon(Ticket ticket);
 
   // POST /machine/map. Both refuse a node key that is unknown or belongs to another machine.
@@ -96,6 +99,7 @@ class Tailnet {
   std::vector<NodePtr> nodes() const;  // ascending by id
   NodePtr node(uint64_t id) const;     // null: there is none
   bool knows(const tailcfg::NodeKey& key) const;
+  bool knows(const tailcfg::MachineKey& key) const;  // it has a node here, which may have expired
   // What waits under this id; nullopt: nothing does.
   std::optional<PendingRegistration> registration(std::string_view auth_id) const;
   // The node with this key, if it is this machine's.
@@ -232,7 +236,8 @@ class Tailnet {
   bool retag_known(Registering& r, const Entry& entry, Calls& calls);
   void finish_waiters(const std::string& auth_id, const tailcfg::RegisterResponse& response,
                       Calls& calls);
-  void make_room_for(const tailcfg::MachineKey& machine, Calls& calls);
+  bool make_room_for(const tailcfg::MachineKey& machine, const tailcfg::RegisterRequest& request,
+                     const std::optional<limit::ClientKey>& network, Calls& calls);
   Result<std::optional<std::string>> fit_address(IpAddress::Family family, std::string& address,
                                                  NodeAddresses& taken);
   void write_node(uint64_t id, store::Change change, Answer<NodePtr> answer);

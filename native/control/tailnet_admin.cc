@@ -116,7 +116,9 @@ Result<PendingRegistration, Refusal> Tailnet::add_registration(
     if (registrations_.contains(std::string(auth_id))) {
       return Refusal{Reason::kConflict, "a registration waits under this id already"};
     }
-    make_room_for(machine, calls);
+    if (!make_room_for(machine, request, {}, calls)) {
+      return Refusal{Reason::kRetryLater, "too many registrations are waiting"};
+    }
     registrations_[std::string(auth_id)] =
         Registration{machine, std::move(request), now, {}, false};
   }

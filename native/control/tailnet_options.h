@@ -25,7 +25,9 @@ struct TailnetOptions {
   Millis ephemeral_timeout{120'000};
   Millis offline_grace{10'000};  // between the end of a session and peers seeing it
   Millis registration_lifetime{15 * 60'000};
-  size_t max_registrations = 1024;  // waiting for an approval; beyond it the oldest goes
+  size_t max_registrations = 1024;  // waiting for an approval
+  size_t max_registrations_of_network = 64;
+  size_t max_registration_bytes = 16U << 20U;  // of what the waiting machines say of themselves
   std::function<void(MutableBytes)> random;
 };
 

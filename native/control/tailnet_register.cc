@@ -18,6 +18,7 @@ constexpr std::string_view kTryAgain = "the control server is busy, try again";
 constexpr std::string_view kUsed =
     "this auth key was for one use and has been used; ask for a new one";
 
+constexpr std::string_view kTooManyWait = "too many registrations are waiting; try again";
 constexpr std::string_view kBeingDecided = "this registration is being approved by somebody else";
 
 // Of one machine; it has a node key for each of its profiles. So that no machine pushes the others'
@@ -63,13 +64,14 @@ tailcfg::RegisterResponse Tailnet::state_of(const Entry& entry, WallTime now) co
 
 Tailnet::Ticket Tailnet::register_node(const tailcfg::MachineKey& machine,
                                        const tailcfg::RegisterRequest& request, WallTime now,
-                                       RegisterAnswer answer) {
+                                       RegisterAnswer answer,
+                                       const std::optional<limit::ClientKey>& network) {
   Calls calls;
   Ticket ticket = 0;
   {
     const std::lock_guard lock(mutex_);
     ticket = next_ticket_++;
-    Registering r{machine, request, now, ticket, std::move(answer)};
+    Registering r{machine, request, now, ticket, std::move(answer), network};
     Entry* entry = find(request.node_key);
     if (entry != nullptr && entry->node->machine_key != machine) {
       ++stats_.refused_registrations;
@@ -390,40 +392,73 @@ void Tailnet::register_interactive(Registering& r, Calls& calls) {
     id.clear();
   }
   if (id.empty()) {
-    make_room_for(r.machine, calls);
+    if (!make_room_for(r.machine, r.request, r.network, calls)) {
+      ++stats_.refused_registrations;
+      return r.refuse(std::string(kTooManyWait), calls);
+    }
     id = make_auth_id(options_.random);
-    registrations_[id] = Registration{r.machine, r.request, r.now, {}, false};
+    registrations_[id] = Registration{r.machine, r.request, r.now, {}, false, r.network};
   }
   tailcfg::RegisterResponse out;
   out.auth_url = options_.server_url + "/register/" + id;
   r.reply(std::move(out), calls);
 }
 
-// Whoever waits for what goes is told to come back.
-void Tailnet::make_room_for(const tailcfg::MachineKey& machine, Calls& calls) {
-  const auto older = [](const auto& a, const auto& b) {
-    return a.second.created < b.second.created;
+// Nobody pushes out what another machine polls for or an operator decides: those may only fill up,
+// and then newcomers are refused. Otherwise the networks with the most give up their oldest first.
+bool Tailnet::make_room_for(const tailcfg::MachineKey& machine,
+                            const tailcfg::RegisterRequest& request,
+                            const std::optional<limit::ClientKey>& network, Calls& calls) {
+  using Waiting = std::map<std::string, Registration>::value_type;
+  const auto key_of = [](const std::optional<limit::ClientKey>& n) {
+    return n ? std::pair(static_cast<int>(n->kind), n->value) : std::pair(0, uint64_t{0});
   };
-  const std::string* oldest_of_machine = nullptr;
+  std::map<std::pair<int, uint64_t>, size_t> of_network;
   size_t of_machine = 0;
-  for (const auto& entry : registrations_) {
-    if (entry.second.machine != machine) continue;
-    ++of_machine;
-    if (oldest_of_machine == nullptr || older(entry, *registrations_.find(*oldest_of_machine))) {
-      oldest_of_machine = &entry.first;
+  size_t bytes = 0;
+  for (const auto& [id, waiting] : registrations_) {
+    ++of_network[key_of(waiting.network)];
+    bytes += waiting.bytes();
+    if (waiting.machine == machine) ++of_machine;
+  }
+  const auto give_up = [&](const auto& may_go, const auto& sooner) {
+    const Waiting* gone = nullptr;
+    for (const Waiting& entry : registrations_) {
+      if (may_go(entry.second) && (gone == nullptr || sooner(entry.second, gone->second))) {
+        gone = &entry;
+      }
     }
+    if (gone == nullptr) return false;
+    bytes -= gone->second.bytes();
+    --of_network[key_of(gone->second.network)];
+    tailcfg::RegisterResponse response;
+    response.error = kTooManyWait;
+    finish_waiters(std::string(gone->first), response, calls);
+    return true;
+  };
+  const auto older = [](const Registration& a, const Registration& b) {
+    return a.created < b.created;
+  };
+  if (of_machine >= kMaxRegistrationsOfMachine &&
+      !give_up([&](const auto& w) { return w.machine == machine && !w.deciding; }, older)) {
+    return false;
   }
-  std::string gone;
-  if (of_machine >= kMaxRegistrationsOfMachine) {
-    gone = *oldest_of_machine;
-  } else if (registrations_.size() >= options_.max_registrations) {
-    gone = std::min_element(registrations_.begin(), registrations_.end(), older)->first;
-  } else {
-    return;
+  if (network && of_network[key_of(network)] >= options_.max_registrations_of_network &&
+      !give_up([&](const auto& w) { return w.network == network && w.idle(); }, older)) {
+    return false;
   }
-  tailcfg::RegisterResponse response;
-  response.error = "too many registrations are waiting; try again";
-  finish_waiters(gone, response, calls);
+  const size_t needed = request.hostinfo.full_json.size();
+  while (registrations_.size() >= options_.max_registrations ||
+         bytes + needed > options_.max_registration_bytes) {
+    const bool gave = give_up([](const auto& w) { return w.idle(); },
+                              [&](const Registration& a, const Registration& b) {
+                                const size_t x = of_network[key_of(a.network)];
+                                const size_t y = of_network[key_of(b.network)];
+                                return x != y ? x > y : older(a, b);
+                              });
+    if (!gave) return false;
+  }
+  return true;
 }
 
 std::optional<PendingRegistration> Tailnet::registration(std::string_view auth_id) const {

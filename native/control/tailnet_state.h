@@ -62,6 +62,11 @@ struct Tailnet::Registration {
   WallTime created{};
   std::vector<Waiter> waiters;
   bool deciding = false;  // an approval is on its way to the database
+  std::optional<limit::ClientKey> network{};
+
+  size_t bytes() const { return request.hostinfo.full_json.size(); }
+  // Nobody would miss it.
+  bool idle() const { return !deciding && waiters.empty(); }
 };
 
 struct Tailnet::Registering {
@@ -70,6 +75,7 @@ struct Tailnet::Registering {
   WallTime now;
   Ticket ticket;
   RegisterAnswer answer;
+  const std::optional<limit::ClientKey>& network;
 
   // Answers after the lock is released.
   void reply(tailcfg::RegisterResponse response, Calls& calls) {

@@ -3,6 +3,7 @@
 #include "native/net/byte_stream.h"
 #include "native/noise/early_payload.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace es::ts2021 {
@@ -46,17 +47,8 @@ Status Connection::serve(std::unique_ptr<net::ByteStream> stream, const Keys& ke
   }
   const std::shared_ptr<Connection> self(
       new Connection(std::move(stream), accepted->session, options));
+  if (place != nullptr) self->network_ = HalfOpen::network_of(place);
   self->place_ = std::move(place);
-  if (options.half_open != nullptr && self->place_ != nullptr) {
-    options.half_open->set_deadline(
-        self->place_, options.clock() + options.preface_timeout, [weak = self->weak_from_this()] {
-          auto late = weak.lock();
-          if (late == nullptr) return;
-          // The task holds it: it must die on its strand.
-          Connection& connection = *late;
-          connection.stream_->post([held = std::move(late)] { held->close(); });
-        });
-  }
   return self->start(accepted->response, keys.challenge_public);
 }
 
@@ -74,7 +66,10 @@ Status Connection::start(Bytes response, const std::optional<noise::Key>& challe
   wipe(session_.send_key);
   wipe(session_.receive_key);
   handler_ = options_.make_handler(shared_from_this());
-  ES_TRY(h2::ServerSession http, h2::ServerSession::create(options_.limits, *handler_));
+  ES_TRY(
+      h2::ServerSession http,
+      h2::ServerSession::create(
+          standing_ == Standing::kKnown ? options_.limits : options_.stranger_limits, *handler_));
   http_.emplace(std::move(http));
 
   output_.assign(response.begin(), response.end());
@@ -86,9 +81,44 @@ Status Connection::start(Bytes response, const std::optional<noise::Key>& challe
   stream_->on_server_stop([self = weak_from_this()] {
     if (const auto connection = self.lock()) connection->shutdown();
   });
+  if (options_.deadlines != nullptr) {
+    alarm_ = options_.deadlines->add([weak = weak_from_this()] {
+      auto self = weak.lock();
+      if (self == nullptr) return;
+      // The task holds it: it must die on its strand.
+      Connection& connection = *self;
+      connection.stream_->post([held = std::move(self)] { held->check_deadlines(); });
+    });
+    known_by_ = options_.clock() + options_.preface_timeout;
+    set_alarm();
+  }
   pump();
   read();
   return {};
+}
+
+void Connection::set_standing(Standing standing) {
+  if (standing_ == Standing::kKnown || standing == standing_) return;
+  if (standing == Standing::kWaiting) {
+    // Who finds no place there may come back as often as it likes.
+    if (place_ != nullptr && !options_.half_open->wait(place_)) return;
+    known_by_ = Millis::max();
+  } else if (standing_ == Standing::kWaiting) {
+    if (place_ != nullptr) options_.half_open->wait_no_more(place_);
+    known_by_ = options_.clock() + options_.stranger_timeout;
+  }
+  standing_ = standing;
+  if (standing == Standing::kKnown) {
+    if (http_) http_->set_limits(options_.limits);
+    if (greeted_) trust();
+  }
+  set_alarm();
+}
+
+// An initiation may be somebody else's, sent again: only who goes on with it is who it seems to be.
+void Connection::trust() {
+  place_.reset();
+  known_by_ = Millis::max();
 }
 
 void Connection::post(std::function<void()> task) {
@@ -131,13 +161,17 @@ void Connection::read() {
 void Connection::on_read(const Result<size_t>& len) {
   if (ended_) return;
   if (!len.ok() || *len == 0) return end();
+  if (leaving_) return;
   plain_in.clear();
   const Status opened = receiver_->open(Bytes(input_).first(*len), plain_in);
   if (!greeted_ && !plain_in.empty()) {
-    // From here the client may be silent for as long as it likes.
     greeted_ = true;
-    place_.reset();
     stream_->set_timeouts(Millis(0), options_.write_timeout);
+    if (standing_ == Standing::kKnown) {
+      trust();
+    } else {
+      known_by_ = options_.clock() + options_.stranger_timeout;
+    }
   }
   in_event_ = true;
   const Status received = http_->receive(plain_in, options_.clock());
@@ -146,8 +180,33 @@ void Connection::on_read(const Result<size_t>& len) {
   // What does not authenticate gets no answer; HTTP/2 errors have a GOAWAY to flush.
   if (!opened.ok()) return end();
   broken_ = !received.ok();
+  set_alarm();
   pump();
   if (!broken_ && !ended_) read();
+}
+
+void Connection::set_alarm() {
+  if (alarm_ == nullptr || ended_) return;
+  alarm_->set(std::min(known_by_, http_ ? http_->next_deadline() : Millis::max()));
+}
+
+void Connection::check_deadlines() {
+  if (ended_ || leaving_) return;
+  const Millis now = options_.clock();
+  if (known_by_ <= now) return leave();
+  in_event_ = true;
+  http_->expire(now);
+  in_event_ = false;
+  if (closing_) return end();
+  set_alarm();
+  pump();
+}
+
+void Connection::leave() {
+  if (!greeted_) return end();
+  leaving_ = broken_ = true;
+  http_->shutdown();
+  pump();
 }
 
 void Connection::pump() {
@@ -179,6 +238,7 @@ void Connection::on_written(const Status& status) {
 void Connection::end() {
   if (std::exchange(ended_, true)) return;
   place_.reset();
+  alarm_.reset();
   http_->abort();
   stream_->close();
 }

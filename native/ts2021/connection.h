@@ -3,13 +3,15 @@
 // Flow: serve() answers the initiation (response, optional early payload and HTTP/2 settings leave
 // in one write), then HTTP/2 requests come to the handler that `Options::make_handler` made for
 // this connection. A malformed initiation gets an error frame, one that does not decrypt only a
-// closed connection. The machine key is proven by the handshake; what it may do is the handler's
-// business.
+// closed connection. The machine key is proven by the handshake, which anybody may finish with a
+// key of their own: what it may do is the handler's business, and the handler says what it found
+// out.
 //
-// Bounds: the client must send its HTTP/2 preface within preface_timeout; a write that takes
-// longer than write_timeout ends the connection; HTTP/2's bounds are h2::ServerLimits. Plaintext is
-// pulled from HTTP/2 only when the last write is through, so a client that does not read holds at
-// most one batch besides its streams' bounded buffers.
+// Bounds: the client must send its HTTP/2 preface within preface_timeout, and its machine must be
+// known within stranger_timeout of the handshake, or wait for a person (Standing); until then it
+// has stranger_limits. A write that takes longer than write_timeout ends the connection; HTTP/2's
+// bounds are h2::ServerLimits. Plaintext is pulled from HTTP/2 only when the last write is through,
+// so a client that does not read holds at most one batch besides its streams' bounded buffers.
 // Threads: everything on the stream's strand, but for post() and the reference count.
 // Lifetime: lives as long as its stream; others hold a weak_ptr and reach it with post().
 #pragma once
@@ -20,6 +22,7 @@
 #include "native/h2/server_session.h"
 #include "native/noise/handshake.h"
 #include "native/noise/record.h"
+#include "native/ts2021/deadlines.h"
 #include "native/ts2021/half_open.h"
 
 #include <cstdint>
@@ -41,12 +44,30 @@ class Connection;
 using MakeHandler =
     std::function<std::unique_ptr<h2::ServerHandler>(const std::shared_ptr<Connection>&)>;
 
+// Of the machine at the other end.
+enum class Standing : uint8_t {
+  kStranger,
+  kWaiting,  // a person is to decide: it has time, as far as there are places for that
+  kKnown,    // for as long as the connection lives
+};
+
+// What a registration needs; a description of a machine is a few kilobytes.
+inline constexpr h2::ServerLimits kStrangerLimits = {.max_concurrent_streams = 8,
+                                                     .max_header_bytes = 8U << 10U,
+                                                     .max_body_bytes = 128U << 10U,
+                                                     .max_unfinished_bytes = 128U << 10U,
+                                                     .max_response_buffer = 64U << 10U,
+                                                     .max_requests = 100};
+
 struct Options {
-  h2::ServerLimits limits{};
+  h2::ServerLimits limits{};  // of a machine that is known
+  h2::ServerLimits stranger_limits = kStrangerLimits;
   Millis preface_timeout{10000};
+  Millis stranger_timeout{30000};
   Millis write_timeout{30000};
   std::function<Millis()> clock{};  // monotonic
   HalfOpen* half_open = nullptr;    // outlives the server; null: no limit
+  Deadlines* deadlines = nullptr;   // the same; null: nobody is late but in writing
   MakeHandler make_handler{};
 };
 
@@ -60,7 +81,7 @@ struct Keys {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   // The error says why the handshake failed, for a log; the stream is taken care of either way.
-  // `place` is given back when the client has proven itself, or with the connection.
+  // `place` is given back when the machine is known, or with the connection.
   static Status serve(std::unique_ptr<net::ByteStream> stream, const Keys& keys, Bytes initiation,
                       const Options& options, HalfOpen::Place place = {});
   ~Connection();
@@ -68,6 +89,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const noise::Key& machine_key() const { return session_.peer_static; }
   // The client's capability version.
   uint16_t version() const { return session_.version; }
+  // Whom the client counts against.
+  const Network& network() const { return network_; }
+
+  // What the handler has found out about the machine; a machine that is known stays so. Already in
+  // make_handler, or on the strand; outside of the handler's events call flush() after.
+  void set_standing(Standing standing);
 
   // The HTTP/2 session: answer requests here. Outside of the handler's events call flush() after.
   h2::ServerSession& http() { return *http_; }
@@ -88,6 +115,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void on_read(const Result<size_t>& len);
   void pump();
   void on_written(const Status& status);
+  void trust();
+  // Says good-bye as far as the client reads.
+  void leave();
+  void check_deadlines();
+  void set_alarm();
   void end();
 
   noise::Session session_;
@@ -103,8 +135,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool writing_ = false;
   bool broken_ = false;  // HTTP/2 or records failed: what is left is written, then it ends
   bool ended_ = false;
-  bool greeted_ = false;                     // the client's first record came
-  HalfOpen::Place place_;                    // until then
+  bool leaving_ = false;  // broken_, and nothing more is read
+  bool greeted_ = false;  // the client's first record came
+  Standing standing_ = Standing::kStranger;
+  HalfOpen::Place place_;  // until the machine is known and has greeted
+  Network network_;
+  Millis known_by_ = Millis::max();  // the connection ends then
+  std::shared_ptr<Deadlines::Alarm> alarm_;
   std::unique_ptr<net::ByteStream> stream_;  // last: dies before the buffers that it uses
 };
 

@@ -1,59 +1,75 @@
 #include "native/ts2021/half_open.h"
 
-#include "common/base/ip_address.h"
-
 #include <mutex>
-#include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
-#include <vector>
 
 namespace es::ts2021 {
 namespace {
 
-// What counts as one address: IPv6 by /64. Texts that are none count as themselves.
-std::string key_of(std::string_view text) {
-  const auto address = parse_ip_address(text);
-  if (!address) return std::string(text);
-  const size_t len = address->family == IpAddress::Family::kIpv4 ? 4 : 8;
-  return {reinterpret_cast<const char*>(address->bytes.data()), len};
-}
+struct HashKey {
+  size_t operator()(const limit::ClientKey& key) const {
+    return std::hash<uint64_t>()(key.value * 4 + static_cast<uint64_t>(key.kind));
+  }
+};
+
+// Places of one kind.
+class Count {
+ public:
+  Count(uint32_t total, uint32_t per_address) : total_(total), per_address_(per_address) {}
+
+  bool has_room(const Network& network) const {
+    if (taken_ >= total_) return false;
+    if (!network) return true;
+    const auto it = by_network_.find(*network);
+    return it == by_network_.end() || it->second < per_address_;
+  }
+  void take(const Network& network) {
+    ++taken_;
+    if (network) ++by_network_[*network];
+  }
+  void give_back(const Network& network) {
+    --taken_;
+    if (!network) return;
+    const auto it = by_network_.find(*network);
+    if (--it->second == 0) by_network_.erase(it);
+  }
+  uint32_t taken() const { return taken_; }
+
+ private:
+  const uint32_t total_;
+  const uint32_t per_address_;
+  uint32_t taken_ = 0;
+  std::unordered_map<limit::ClientKey, uint32_t, HashKey> by_network_;  // never of zero
+};
 
 }  // namespace
 
 struct HalfOpen::State {
-  State(Limits l, std::function<bool(std::string_view)> s) : limits(l), is_shared(std::move(s)) {}
+  State(Limits l, std::function<bool(std::string_view)> s)
+      : newcomers(l.total, l.per_address),
+        waiting(l.waiting_total, l.waiting_per_address),
+        is_shared(std::move(s)) {}
 
-  void give_back(Held* held, const std::string& key) {
-    const std::lock_guard lock(mutex);
-    --taken;
-    waiting.erase(held);
-    if (key.empty()) return;
-    const auto it = by_address.find(key);
-    if (--it->second == 0) by_address.erase(it);
-  }
-
-  const Limits limits;
-  const std::function<bool(std::string_view)> is_shared;
   mutable std::mutex mutex;
-  uint32_t taken = 0;
+  Count newcomers;
+  Count waiting;
   uint64_t refused = 0;
-  std::unordered_map<std::string, uint32_t> by_address;  // at most limits.total entries
-  std::unordered_set<Held*> waiting;                     // with a deadline
+  const std::function<bool(std::string_view)> is_shared;
 };
 
 struct HalfOpen::Held {
-  Held(std::shared_ptr<State> s, std::string k) : state(std::move(s)), key(std::move(k)) {}
+  Held(std::shared_ptr<State> s, Network n) : state(std::move(s)), network(n) {}
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
-  ~Held() { state->give_back(this, key); }
+  ~Held() {
+    const std::lock_guard lock(state->mutex);
+    (waits ? state->waiting : state->newcomers).give_back(network);
+  }
 
   const std::shared_ptr<State> state;
-  const std::string key;  // empty: not counted by address
-  // Under the state's mutex:
-  Millis deadline{0};
-  std::function<void()> late;
+  const Network network;
+  bool waits = false;  // under the state's mutex
 };
 
 HalfOpen::HalfOpen(Limits limits, std::function<bool(std::string_view)> is_shared)
@@ -61,49 +77,47 @@ HalfOpen::HalfOpen(Limits limits, std::function<bool(std::string_view)> is_share
 
 HalfOpen::Place HalfOpen::take(std::string_view address) {
   State& s = *state_;
+  Network network;
   const bool shared = address.empty() || (s.is_shared && s.is_shared(address));
-  std::string key = shared ? std::string() : key_of(address);
+  if (!shared) network = limit::client_key(address);
   {
     const std::lock_guard lock(s.mutex);
-    const bool full = s.taken >= s.limits.total;
-    const auto it = key.empty() ? s.by_address.end() : s.by_address.find(key);
-    const bool crowded = it != s.by_address.end() && it->second >= s.limits.per_address;
-    if (full || crowded) {
+    if (!s.newcomers.has_room(network)) {
       ++s.refused;
       return nullptr;
     }
-    ++s.taken;
-    if (!key.empty()) ++s.by_address[key];
+    s.newcomers.take(network);
   }
-  return std::make_shared<Held>(state_, std::move(key));
+  return std::make_shared<Held>(state_, network);
 }
 
-void HalfOpen::set_deadline(const Place& place, Millis deadline, std::function<void()> late) {
+const Network& HalfOpen::network_of(const Place& place) { return place->network; }
+
+bool HalfOpen::wait(const Place& place) {
   const std::lock_guard lock(state_->mutex);
-  place->deadline = deadline;
-  place->late = std::move(late);
-  state_->waiting.insert(place.get());
+  if (place->waits) return true;
+  if (!state_->waiting.has_room(place->network)) return false;
+  state_->newcomers.give_back(place->network);
+  state_->waiting.take(place->network);
+  place->waits = true;
+  return true;
 }
 
-void HalfOpen::tick(Millis now) {
-  std::vector<std::function<void()>> calls;
-  {
-    const std::lock_guard lock(state_->mutex);
-    for (auto it = state_->waiting.begin(); it != state_->waiting.end();) {
-      if ((*it)->deadline > now) {
-        ++it;
-        continue;
-      }
-      calls.push_back(std::move((*it)->late));
-      it = state_->waiting.erase(it);
-    }
-  }
-  for (const auto& call : calls) call();
+void HalfOpen::wait_no_more(const Place& place) {
+  const std::lock_guard lock(state_->mutex);
+  if (!std::exchange(place->waits, false)) return;
+  state_->waiting.give_back(place->network);
+  state_->newcomers.take(place->network);
 }
 
 uint32_t HalfOpen::taken() const {
   const std::lock_guard lock(state_->mutex);
-  return state_->taken;
+  return state_->newcomers.taken();
+}
+
+uint32_t HalfOpen::waiting() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->waiting.taken();
 }
 
 uint64_t HalfOpen::refused() const {

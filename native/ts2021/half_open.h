@@ -1,27 +1,33 @@
-// Control connections that were answered but have not proven to be a client yet: how many there may
-// be, in all and for one address.
+// Control connections whose machine is not known yet: how many there may be, in all and for one
+// network.
 //
-// Each costs a Diffie-Hellman computation and buffers before its peer has sent a byte inside Noise;
-// the places are bounded so that whoever opens connections and stays silent keeps neither the
-// machine busy nor others out. IPv6 addresses count by /64. Who is late is sent away by
-// tick(): a WebSocket answers pings by itself and would never look idle.
-// Threads: any. Lifetime: places may outlive it.
+// Each costs a Diffie-Hellman computation and buffers, and anybody may have one: the server's key
+// is public. The places are bounded so that whoever opens connections keeps neither the machine
+// busy nor others out. A machine that waits for a person to approve it may wait long: those are
+// counted apart. Networks are counted as the request limiter counts them: IPv6 by /64. Threads:
+// any. Lifetime: places may outlive it.
 #pragma once
 
-#include "common/base/time.h"
+#include "common/limit/client_key.h"
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 namespace es::ts2021 {
+
+// Whom a connection counts against; nothing: an address that many share, counted in all only.
+using Network = std::optional<limit::ClientKey>;
 
 class HalfOpen {
  public:
   struct Limits {
     uint32_t total = 4096;
     uint32_t per_address = 256;
+    uint32_t waiting_total = 1024;
+    uint32_t waiting_per_address = 64;
   };
   struct Held;
   // Given back when the last copy goes.
@@ -33,13 +39,16 @@ class HalfOpen {
 
   // Null: there is none left.
   Place take(std::string_view address);
+  static const Network& network_of(const Place& place);
 
-  // `late` is called once, by tick(), if the place is still held at `deadline` (monotonic); it must
-  // not let go of the place inside the call.
-  void set_deadline(const Place& place, Millis deadline, std::function<void()> late);
-  void tick(Millis now);
+  // Counts the place among those that wait for a person; false, and nothing has changed: there is
+  // none left.
+  bool wait(const Place& place);
+  // Counts it as a newcomer's again, even beyond the limit for those.
+  void wait_no_more(const Place& place);
 
-  uint32_t taken() const;
+  uint32_t taken() const;  // by newcomers
+  uint32_t waiting() const;
   uint64_t refused() const;
 
  private:

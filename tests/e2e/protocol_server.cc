@@ -97,6 +97,7 @@ ts2021::Options control_options() {
   ts2021::Options options;
   options.clock = monotonic;
   options.make_handler = [](const std::shared_ptr<ts2021::Connection>& connection) {
+    connection->set_standing(ts2021::Standing::kKnown);
     return std::make_unique<Echo>(*connection);
   };
   return options;

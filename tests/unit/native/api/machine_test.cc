@@ -25,6 +25,7 @@ struct Site {
         client([this](const auto& connection) { return machine.serve(connection); }, version) {
     directory->listen([this](auto commits) { tailnet->apply(commits); });
     must(control::create_user(*directory, "ann"));
+    client.options.half_open = &half_open;
     REQUIRE(client.connect().ok());
   }
   ~Site() { directory->listen({}); }
@@ -116,6 +117,7 @@ struct Site {
   std::vector<int64_t> fan_out;
   int keep_alives = 0;
   Machine machine;
+  ts2021::HalfOpen half_open{{}, {}};
   test::ControlPair client;
 };
 
@@ -288,6 +290,104 @@ TEST_CASE(
     CHECK(site.client.closed[waiting] == h2::ErrorCode::kCancel);
     REQUIRE(site.ssh_checks.approve(id, site.now).ok());
   }
+}
+
+TEST_CASE("a machine is a stranger until it has registered") {
+  Site site;
+  CHECK(site.half_open.taken() == 1);
+  SECTION("what is refused changes nothing") {
+    site.post("/machine/register", Site::register_request("tskey-auth-junk"));
+    site.ask("POST", "/machine/map", Site::map_request(true).dump());
+    site.ask("POST", "/machine/update-health");
+    CHECK(site.half_open.taken() == 1);
+  }
+  SECTION("logging out what is not logged in is no registration") {
+    json request = Site::register_request("");
+    request["Expiry"] = "2001-01-01T00:00:00Z";
+    CHECK(site.post("/machine/register", request).at("NodeKeyExpired") == true);
+    CHECK(site.half_open.taken() == 1);
+  }
+  SECTION("a key makes it known, on its next connections from the beginning") {
+    site.post("/machine/register", Site::register_request(site.key()));
+    CHECK(site.half_open.taken() == 0);
+    test::ControlPair again([&](const auto& connection) { return site.machine.serve(connection); });
+    again.options.half_open = &site.half_open;
+    REQUIRE(again.serve(again.initiator.initiation()).ok());
+    // An initiation alone may be an old one, sent again by somebody else.
+    CHECK(site.half_open.taken() == 1);
+    REQUIRE(again.settle());
+    CHECK(site.half_open.taken() == 0);
+  }
+}
+
+TEST_CASE("a machine that polls for its approval waits, and only then") {
+  Site site;
+  const auto counts = [&] { return std::pair(site.half_open.taken(), site.half_open.waiting()); };
+  json request = Site::register_request("");
+  request["Followup"] = "https://control.example/register/hskey-authreq-000000000000000000000000";
+  const std::string url = site.post("/machine/register", request).at("AuthURL");
+  CHECK(counts() == std::pair(1U, 0U));
+  request["Followup"] = url;
+  const h2::StreamId first = site.client.request("/machine/register", request.dump());
+  const h2::StreamId second = site.client.request("/machine/register", request.dump());
+  site.settle();
+  CHECK(counts() == std::pair(0U, 1U));
+  site.client.client.reset(first, h2::ErrorCode::kCancel);
+  site.settle();
+  CHECK(counts() == std::pair(0U, 1U));
+  const std::string id = url.substr(url.rfind('/') + 1);
+  SECTION("given up") {
+    site.client.client.reset(second, h2::ErrorCode::kCancel);
+    site.settle();
+    CHECK(counts() == std::pair(1U, 0U));
+  }
+  SECTION("rejected") {
+    must(wait<void>([&](auto answer) { site.tailnet->reject(id, answer); }));
+    site.settle();
+    CHECK(counts() == std::pair(1U, 0U));
+  }
+  SECTION("too late") {
+    site.tailnet->tick(site.now + std::chrono::minutes(16));
+    site.settle();
+    CHECK(counts() == std::pair(1U, 0U));
+  }
+  SECTION("approved") {
+    must(wait<control::NodePtr>(
+        [&](auto answer) { site.tailnet->approve(id, 1, site.now, answer); }));
+    site.settle();
+    CHECK(counts() == std::pair(0U, 0U));
+  }
+}
+
+TEST_CASE("registrations count against the network that they come from") {
+  Site site;
+  // 192.0.2.1 of ControlPair: each machine may have eight, the network 64.
+  std::vector<std::unique_ptr<test::ControlPair>> clients;
+  size_t refused = 0;
+  for (uint8_t m = 0; m < 70; ++m) {
+    clients.push_back(std::make_unique<test::ControlPair>(
+        [&](const auto& connection) { return site.machine.serve(connection); }));
+    test::ControlPair& client = *clients.back();
+    client.options.half_open = &site.half_open;
+    client.initiator = noise::Initiator::create(test::filled_key(static_cast<uint8_t>(m + 10)),
+                                                noise::x25519_public(test::filled_key(1)).value(),
+                                                test::filled_key(4), 113)
+                           .value();
+    REQUIRE(client.connect().ok());
+    json request = Site::register_request("");
+    request["NodeKey"] = "nodekey:" + std::string(62, '8') + std::to_string(m + 10);
+    const h2::StreamId first = client.request("/machine/register", request.dump());
+    REQUIRE(client.settle());
+    const json answer = json::parse(client.bodies[first]);
+    if (answer.at("AuthURL") == "") {
+      ++refused;
+      continue;
+    }
+    request["Followup"] = answer.at("AuthURL");
+    client.request("/machine/register", request.dump());
+    REQUIRE(client.settle());
+  }
+  CHECK(refused == 6);
 }
 
 TEST_CASE("whatever a client may ask for is answered at once, and refusals say why") {

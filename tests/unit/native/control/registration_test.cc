@@ -36,6 +36,19 @@ std::string knock(Net& net, uint8_t m, uint8_t n) {
   return url.substr(url.rfind('/') + 1);
 }
 
+constexpr std::string_view kCrowd = "too many registrations are waiting; try again";
+
+// The same from an address.
+std::string knock_from(Net& net, uint8_t m, std::string_view address) {
+  std::promise<tailcfg::RegisterResponse> promise;
+  net.tailnet().register_node(
+      machine(m), Net::request(m, ""), net.now, [&](auto r) { promise.set_value(std::move(r)); },
+      limit::client_key(address));
+  const auto response = promise.get_future().get();
+  if (!response.error.empty()) return response.error;
+  return response.auth_url.substr(response.auth_url.rfind('/') + 1);
+}
+
 // The same machine waits for the decision.
 std::shared_future<tailcfg::RegisterResponse> follow(Net& net, uint8_t m, uint8_t n,
                                                      const std::string& id) {
@@ -70,6 +83,81 @@ TEST_CASE("one machine's registrations push out its own and nobody else's") {
   for (size_t i = 1; i < ids.size(); ++i) CHECK(net.tailnet().registration(ids[i]).has_value());
   CHECK_FALSE(decided(other_waits));
   CHECK(net.tailnet().registration(other).has_value());
+}
+
+TEST_CASE("one network's registrations push out its own, the oldest that nobody polls for") {
+  Net net({.max_registrations = 100, .max_registrations_of_network = 3});
+  const auto waits = [&](const std::string& id) {
+    return net.tailnet().registration(id).has_value();
+  };
+  const std::string other = knock_from(net, 100, "2001:db8:0:2::1");
+  std::vector<std::string> ids;
+  for (uint8_t m = 1; m <= 3; ++m) {
+    net.now += Millis{1};
+    ids.push_back(knock_from(net, m, "2001:db8:0:1::" + std::to_string(m)));
+  }
+  auto polled = follow(net, 1, 1, ids[0]);
+  ids.push_back(knock_from(net, 4, "2001:db8:0:1::4"));
+  CHECK(waits(ids[0]));
+  CHECK_FALSE(waits(ids[1]));
+  CHECK(waits(ids[2]));
+  CHECK(waits(ids[3]));
+  CHECK(waits(other));
+  // With all of them polled for, the newcomer is refused.
+  auto polled_too = follow(net, 3, 3, ids[2]);
+  auto polled_last = follow(net, 4, 4, ids[3]);
+  CHECK(knock_from(net, 5, "2001:db8:0:1::5") == kCrowd);
+  CHECK(knock_from(net, 6, "2001:db8:0:3::1").starts_with(kAuthIdPrefix));
+  CHECK_FALSE(decided(polled));
+  CHECK_FALSE(decided(polled_too));
+  CHECK_FALSE(decided(polled_last));
+}
+
+TEST_CASE("a full table costs the network with the most, and never who is polled for or decided") {
+  Net net({.max_registrations = 6, .max_registrations_of_network = 6});
+  const auto waits = [&](const std::string& id) {
+    return net.tailnet().registration(id).has_value();
+  };
+  const std::string lone = knock_from(net, 100, "192.0.2.1");
+  const std::string polled = knock_from(net, 101, "192.0.2.2");
+  auto answer = follow(net, 101, 101, polled);
+  std::vector<std::string> flood;
+  for (uint8_t m = 1; m <= 4; ++m) {
+    net.now += Millis{1};
+    flood.push_back(knock_from(net, m, "198.51.100.1"));
+  }
+  // A flood from one network pushes out its own.
+  flood.push_back(knock_from(net, 5, "198.51.100.1"));
+  CHECK_FALSE(waits(flood[0]));
+  // Newcomers elsewhere cost it too, until all have the same.
+  for (uint8_t m = 10; m < 13; ++m) knock_from(net, m, "203.0.113." + std::to_string(m));
+  CHECK(waits(lone));
+  CHECK(waits(polled));
+  CHECK_FALSE(waits(flood[1]));
+  CHECK_FALSE(waits(flood[2]));
+  CHECK_FALSE(waits(flood[3]));
+  CHECK(waits(flood[4]));
+  // Then the oldest of those that nobody polls for.
+  net.now += Millis{1};
+  knock_from(net, 13, "203.0.113.13");
+  CHECK_FALSE(waits(lone));
+  CHECK(waits(polled));
+  CHECK_FALSE(decided(answer));
+}
+
+TEST_CASE("what waiting machines say of themselves is bounded in all") {
+  Net net({.max_registrations = 100, .max_registration_bytes = 100'000});
+  std::vector<std::string> ids;
+  for (uint8_t m = 1; m <= 3; ++m) {
+    auto request = Net::request(m, "");
+    request.hostinfo.full_json.assign(40'000, ' ');
+    const std::string url = net.enlist(m, request).auth_url;
+    ids.push_back(url.substr(url.rfind('/') + 1));
+    net.now += Millis{1};
+  }
+  CHECK_FALSE(net.tailnet().registration(ids[0]).has_value());
+  CHECK(net.tailnet().registration(ids[1]).has_value());
+  CHECK(net.tailnet().registration(ids[2]).has_value());
 }
 
 TEST_CASE("a registration says what it is and until when") {

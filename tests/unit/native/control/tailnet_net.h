@@ -52,10 +52,16 @@ inline std::vector<uint64_t> ids(const json& nodes) {
   return out;
 }
 
+struct NetLimits {
+  size_t max_registrations = 1024;
+  size_t max_registrations_of_network = 64;
+  size_t max_registration_bytes = 16U << 20U;
+};
+
 // With the user "ann".
 class Net {
  public:
-  Net() { reopen(); }
+  explicit Net(NetLimits limits = {}) : limits_(limits) { reopen(); }
   ~Net() { close(); }
   Net(const Net&) = delete;
   Net& operator=(const Net&) = delete;
@@ -77,6 +83,9 @@ class Net {
     options.random = [this](MutableBytes out) {
       for (uint8_t& b : out) b = ++random_;
     };
+    options.max_registrations = limits_.max_registrations;
+    options.max_registrations_of_network = limits_.max_registrations_of_network;
+    options.max_registration_bytes = limits_.max_registration_bytes;
     auto made = Tailnet::create(*directory_, directory_->take_nodes(), options, now);
     REQUIRE(made.ok());
     tailnet_ = std::move(made).value();
@@ -144,6 +153,7 @@ class Net {
   std::map<int, int> wakes;
 
  private:
+  const NetLimits limits_;
   TempDir dir_;
   uint8_t random_ = 0;
   std::unique_ptr<Directory> directory_;

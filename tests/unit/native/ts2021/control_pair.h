@@ -53,8 +53,10 @@ struct ControlPair : h2::ClientEvents {
   void on_goaway(h2::ErrorCode code) override { goaway = code; }
 
   Status serve(Bytes initiation) {
+    ts2021::HalfOpen::Place place;
+    if (options.half_open != nullptr) place = options.half_open->take("192.0.2.1");
     return ts2021::Connection::serve(std::make_unique<FakeStream>(loop, wire), keys, initiation,
-                                     options);
+                                     options, std::move(place));
   }
   Status connect() {
     ES_CHECK(serve(initiator.initiation()));

@@ -1,4 +1,5 @@
-// Connections that never finish their handshake, on real sockets: control and relay.
+// Connections of strangers, on real sockets: those that never finish their handshake (control and
+// relay), and those that finish it and then ask for nothing, or for much.
 #include "native/ts2021/half_open.h"
 
 #include "common/base/base64.h"
@@ -16,12 +17,30 @@
 namespace es::ts2021 {
 namespace {
 
+// Answers nothing but on /known and /wait, which say so of the machine.
 struct Silent : h2::ServerHandler {
-  void on_request(h2::StreamId, h2::Request, h2::HasBody) override {}
+  Silent(std::weak_ptr<Connection> c, std::atomic<int>& h) : connection(std::move(c)), held(h) {}
+  void on_request(h2::StreamId id, h2::Request request, h2::HasBody) override {
+    paths[id] = request.path;
+  }
   void on_body(h2::StreamId, Bytes) override {}
-  void on_request_end(h2::StreamId) override {}
+  void on_request_end(h2::StreamId id) override {
+    const auto c = connection.lock();
+    if (paths[id] == "/known") c->set_standing(Standing::kKnown);
+    if (paths[id] == "/wait") c->set_standing(Standing::kWaiting);
+    if (paths[id] == "/stranger") c->set_standing(Standing::kStranger);
+    if (paths[id] == "/hold") {
+      ++held;
+      return;
+    }
+    c->http().respond(id, {.status = 204, .headers = {}}, h2::HasBody::kNo);
+  }
   void on_writable(h2::StreamId) override {}
-  void on_closed(h2::StreamId, h2::ErrorCode) override {}
+  void on_closed(h2::StreamId id, h2::ErrorCode) override { paths.erase(id); }
+
+  std::weak_ptr<Connection> connection;
+  std::map<h2::StreamId, std::string> paths;
+  std::atomic<int>& held;
 };
 
 Millis monotonic() {
@@ -54,8 +73,12 @@ struct Site {
       Options options;
       options.clock = monotonic;
       options.preface_timeout = Millis(400);
+      options.stranger_timeout = Millis(1500);
+      options.limits.request_timeout = Millis(600);
+      options.stranger_limits.request_timeout = Millis(600);
       options.half_open = &half_open;
-      options.make_handler = [](const auto&) { return std::make_unique<Silent>(); };
+      options.deadlines = &deadlines;
+      options.make_handler = [this](const auto& c) { return std::make_unique<Silent>(c, held); };
       const auto make_keys = [] {
         Keys keys;
         keys.static_private = test::filled_key(1);
@@ -68,6 +91,17 @@ struct Site {
       router.add_upgrade("GET", "/derp", derp::upgrade_handler(*hub));
     };
     server.emplace(std::move(settings));
+    ticker = std::thread([this] {
+      while (!stopping) {
+        deadlines.tick(monotonic());
+        hub->tick();
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      }
+    });
+  }
+  ~Site() {
+    stopping = true;
+    ticker.join();
   }
 
   int open(net::RawClient& client, std::string_view initiation) const {
@@ -95,12 +129,114 @@ struct Site {
     return is_so();
   }
 
+  std::atomic<int> held{0};  // streams
   HalfOpen half_open;
+  Deadlines deadlines;
   std::unique_ptr<derp::Hub> hub;
+  std::atomic<bool> stopping{false};
+  std::thread ticker;
   std::optional<net::TestServer> server;
 };
 
 std::string text_of(Bytes bytes) { return std::string(as_text(bytes)); }
+
+// A client that speaks HTTP/2 inside, and what a decent one does not.
+struct Client : h2::ClientEvents {
+  explicit Client(const Site& site) : socket(site.server->port()) {
+    const noise::Initiator hello = initiator();
+    REQUIRE(site.open(socket, text_of(hello.initiation())) == 101);
+    std::string answer;
+    while (answer.size() < noise::kResponseLen) {
+      const std::string piece = socket.read_some(noise::kResponseLen - answer.size());
+      REQUIRE_FALSE(piece.empty());
+      answer += piece;
+    }
+    const auto session = hello.finish(as_bytes(answer));
+    REQUIRE(session.ok());
+    sender.emplace(noise::RecordSender::create(session->send_key).value());
+    receiver.emplace(noise::RecordReceiver::create(session->receive_key).value());
+  }
+  // Carries bytes both ways for this long, or until `done`.
+  template <class F>
+  void run(Millis time, F done) {
+    const Millis end = monotonic() + time;
+    while (!ended && !done() && monotonic() < end) {
+      flush();
+      const std::string got = socket.read_some(65536, 5);
+      if (got.empty()) {
+        ended = socket.closed_within(0);
+        continue;
+      }
+      std::vector<uint8_t> plain;
+      REQUIRE(receiver->open(as_bytes(got), plain).ok());
+      raw += as_text(plain);
+      if (!by_hand) (void)http.receive(plain);
+    }
+  }
+  void run(Millis time) {
+    run(time, [] { return false; });
+  }
+  void flush() {
+    std::vector<uint8_t> out;
+    http.take_output(SIZE_MAX, out);
+    send(out);
+  }
+  void send(Bytes plain) {
+    if (plain.empty()) return;
+    std::vector<uint8_t> sealed;
+    REQUIRE(sender->seal(plain, sealed).ok());
+    (void)socket.send(as_text(sealed));
+  }
+  // 0: no answer, or no stream to ask on.
+  int ask(const std::string& path) {
+    const auto id = http.request(
+        {.method = "POST", .path = path, .authority = "x", .scheme = "https", .headers = {}}, {});
+    return id.ok() ? status_of(*id) : 0;
+  }
+  int status_of(h2::StreamId id) {
+    run(Millis(3000), [&] { return closed.contains(id); });
+    return statuses[id];
+  }
+  // Frames by hand, behind nghttp2's back: a request whose body goes on.
+  void begin_request(uint32_t id, size_t body_len) {
+    flush();
+    by_hand = true;
+    frame(1, 4, id, std::string("\x83\x87\x84\x41\x01x", 6));
+    send_data(id, body_len);
+  }
+  void send_data(uint32_t id, size_t len) {
+    for (; len > 16'000; len -= 16'000) frame(0, 0, id, std::string(16'000, 'd'));
+    frame(0, 0, id, std::string(len, 'd'));
+  }
+  void frame(uint8_t type, uint8_t flags, uint32_t id, std::string_view payload) {
+    std::vector<uint8_t> bytes(9 + payload.size());
+    ByteWriter out(bytes);
+    out.u8(static_cast<uint8_t>(payload.size() >> 16U));
+    out.u16be(static_cast<uint16_t>(payload.size()));
+    out.u8(type);
+    out.u8(flags);
+    out.u32be(id);
+    out.bytes(as_bytes(payload));
+    send(bytes);
+  }
+
+  void on_response(h2::StreamId id, h2::Response response) override {
+    statuses[id] = response.status;
+  }
+  void on_closed(h2::StreamId id, h2::ErrorCode code) override { closed[id] = code; }
+  void on_goaway(h2::ErrorCode code) override { goaway = code; }
+
+  net::RawClient socket;
+  std::optional<noise::RecordSender> sender;
+  std::optional<noise::RecordReceiver> receiver;
+  h2::ClientSession http = h2::ClientSession::create(*this).value();
+  std::string raw;  // all that came, decrypted
+  std::map<h2::StreamId, int> statuses;
+  std::map<h2::StreamId, h2::ErrorCode> closed;
+  std::optional<h2::ErrorCode> goaway;
+  bool ended = false;
+  bool by_hand = false;  // nghttp2 would not know the streams
+};
 
 }  // namespace
 
@@ -167,29 +303,125 @@ TEST_CASE("an initiation that is wrong, cut or noise gives its place back at onc
   }
 }
 
-TEST_CASE("a client that speaks inside Noise leaves its place to others") {
+TEST_CASE("whoever speaks inside Noise keeps its place until its machine is known") {
   Site site({.total = 1, .per_address = 1});
-  const noise::Initiator client = initiator();
-  net::RawClient good(site.server->port());
-  REQUIRE(site.open(good, text_of(client.initiation())) == 101);
+  Client client(site);
+  CHECK(client.ask("/anything") == 204);
   CHECK(site.half_open.taken() == 1);
-  std::string answer;
-  while (answer.size() < noise::kResponseLen) {
-    const std::string piece = good.read_some(noise::kResponseLen - answer.size());
-    REQUIRE_FALSE(piece.empty());
-    answer += piece;
-  }
-  const auto session = client.finish(as_bytes(answer));
-  REQUIRE(session.ok());
-  auto sender = noise::RecordSender::create(session->send_key).value();
-  std::vector<uint8_t> sealed;
-  REQUIRE(sender.seal(as_bytes("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), sealed).ok());
-  REQUIRE(good.send(as_text(sealed)));
+  net::RawClient second(site.server->port());
+  CHECK(site.open(second, text_of(initiator().initiation())) == 503);
+  CHECK(client.ask("/known") == 204);
   CHECK(Site::eventually([&] { return site.half_open.taken() == 0; }));
-  // It may be silent for longer than a newcomer.
-  std::this_thread::sleep_for(std::chrono::milliseconds(700));
-  net::RawClient next(site.server->port());
-  CHECK(site.open(next, text_of(client.initiation())) == 101);
+  // It may be silent for longer than a stranger.
+  client.run(Millis(2200));
+  CHECK(client.ask("/anything") == 204);
+}
+
+TEST_CASE("a stranger that finishes the handshake and asks for nothing is sent away in time") {
+  Site site({});
+  Client client(site);
+  const Millis begun = monotonic();
+  CHECK(client.ask("/anything") == 204);
+  // What it sends meanwhile does not help.
+  while (!client.ended && monotonic() - begun < Millis(5000)) {
+    client.http.ping();
+    client.run(Millis(50));
+  }
+  CHECK(monotonic() - begun >= Millis(1400));
+  CHECK(monotonic() - begun < Millis(3000));
+  CHECK(client.goaway == h2::ErrorCode::kNoError);
+  CHECK(Site::eventually([&] { return site.half_open.taken() == 0; }));
+}
+
+TEST_CASE(
+    "a stranger has few streams, small heads and small bodies; a machine that is known more") {
+  Site site({});
+  Client client(site);
+  REQUIRE(client.ask("/anything") == 204);
+  const auto stream = [&](const std::string& path, std::string_view body = {},
+                          size_t header = 0) -> std::optional<h2::StreamId> {
+    const auto id = client.http.request({.method = "POST",
+                                         .path = path,
+                                         .authority = "x",
+                                         .scheme = "https",
+                                         .headers = {{"x-header", std::string(header, 'h')}}},
+                                        h2::Chunk::copy_of(as_bytes(body)));
+    return id.ok() ? std::optional(*id) : std::nullopt;
+  };
+  const std::string body(200'000, 'b');
+  SECTION("a stranger") {
+    CHECK(client.status_of(*stream("/large-head", {}, 9000)) == 431);
+    CHECK(client.status_of(*stream("/large-body", body)) == 413);
+    for (int i = 0; i < 20; ++i) REQUIRE(stream("/hold"));
+    client.run(Millis(200));
+    CHECK(site.held == 8);
+  }
+  SECTION("one that is known") {
+    CHECK(client.ask("/known") == 204);
+    CHECK(client.status_of(*stream("/large-head", {}, 9000)) == 204);
+    CHECK(client.status_of(*stream("/large-body", body)) == 204);
+    for (int i = 0; i < 100; ++i) REQUIRE(stream("/hold"));
+    client.run(Millis(2000), [&] { return site.held == 100; });
+    CHECK(site.held == 100);
+  }
+}
+
+TEST_CASE("unfinished bodies of a stranger are bounded in all") {
+  Site site({});
+  Client client(site);
+  REQUIRE(client.ask("/anything") == 204);
+  for (uint32_t id = 101; id <= 107; id += 2) client.begin_request(id, 40'000);
+  client.run(Millis(200));
+  CHECK(client.raw.find("413") != std::string::npos);
+}
+
+TEST_CASE("a body that comes in byte by byte ends with 408, of a stranger and of a known machine") {
+  const bool known = GENERATE(false, true);
+  CAPTURE(known);
+  Site site({});
+  Client client(site);
+  REQUIRE(client.ask(known ? "/known" : "/anything") == 204);
+  client.begin_request(101, 1);
+  const Millis begun = monotonic();
+  while (client.raw.find("408") == std::string::npos && monotonic() - begun < Millis(3000)) {
+    client.send_data(101, 1);
+    client.run(Millis(50));
+  }
+  CHECK(monotonic() - begun >= Millis(500));
+  CHECK(monotonic() - begun < Millis(1200));
+  CHECK_FALSE(client.ended);
+}
+
+TEST_CASE("who waits for a person has time, as many as there are places for") {
+  Site site({.total = 3, .per_address = 3, .waiting_total = 2, .waiting_per_address = 1});
+  Client waiting(site);
+  CHECK(waiting.ask("/wait") == 204);
+  CHECK(site.half_open.waiting() == 1);
+  CHECK(site.half_open.taken() == 0);
+  Client crowded(site);
+  CHECK(crowded.ask("/wait") == 204);
+  CHECK(site.half_open.waiting() == 1);
+  CHECK(site.half_open.taken() == 1);
+  crowded.run(Millis(2500));
+  CHECK(crowded.ended);
+  CHECK(waiting.ask("/anything") == 204);
+  // Its time begins again when nobody is to decide any more.
+  CHECK(waiting.ask("/stranger") == 204);
+  CHECK(site.half_open.waiting() == 0);
+  CHECK(site.half_open.taken() == 1);
+  waiting.run(Millis(1000));
+  CHECK_FALSE(waiting.ended);
+  waiting.run(Millis(1500));
+  CHECK(waiting.ended);
+  CHECK(Site::eventually([&] { return site.half_open.taken() == 0; }));
+}
+
+TEST_CASE("a stranger may ask a hundred times on one connection") {
+  Site site({});
+  Client client(site);
+  int answered = 0;
+  while (!client.goaway && answered < 1000) answered += client.ask("/anything") == 204 ? 1 : 0;
+  CHECK(answered == 100);
 }
 
 TEST_CASE("half-open control connections over WebSocket are bounded and sent away too") {
@@ -214,7 +446,6 @@ TEST_CASE("half-open control connections over WebSocket are bounded and sent awa
   net::RawClient late(site.server->port());
   CHECK(open(late) == 503);
   std::this_thread::sleep_for(std::chrono::milliseconds(450));
-  site.half_open.tick(monotonic());
   CHECK(Site::eventually([&] { return site.half_open.taken() == 0; }));
   net::RawClient next(site.server->port());
   CHECK(open(next) == 101);
@@ -237,7 +468,6 @@ TEST_CASE("relay connections that send nothing are bounded and closed at their d
   CHECK(late.read_to_end(2000).empty());
   CHECK(site.hub->stats().refused_full == 1);
   std::this_thread::sleep_for(std::chrono::milliseconds(450));
-  site.hub->tick();
   CHECK(Site::eventually([&] { return site.hub->stats().connections == 0; }));
 }
 
