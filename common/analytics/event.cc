@@ -1,7 +1,5 @@
 #include "common/analytics/event.h"
 
-#include "common/base/utf8.h"
-
 #include <algorithm>
 
 namespace es::analytics {
@@ -23,19 +21,29 @@ struct HashText {
   std::array<char, 16> digits;
 };
 
+constexpr bool is_harmless(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
+         c == '_' || c == '-';
+}
+
 // What a host says of itself, reduced to harmless characters and a bounded length.
-struct HostText {
-  explicit HostText(std::string_view text) {
+class HostText {
+ public:
+  explicit HostText(std::string_view text) : view_(text.substr(0, kMaxBlobLen)) {
+    if (std::all_of(text.begin(), text.end(), is_harmless)) return;
+    size_t len = 0;
     for (const char c : text) {
-      if (len == chars.size()) break;
-      const bool good = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                        (c >= 'A' && c <= 'Z') || c == '.' || c == '_' || c == '-';
-      if (good) chars[len++] = c;
+      if (len < chars_.size() && is_harmless(c)) chars_[len++] = c;
     }
+    view_ = {chars_.data(), len};
   }
-  std::string_view view() const { return {chars.data(), len}; }
-  std::array<char, kMaxBlobLen> chars;
-  size_t len = 0;
+  HostText(const HostText&) = delete;
+  HostText& operator=(const HostText&) = delete;
+  std::string_view view() const { return view_; }
+
+ private:
+  std::array<char, kMaxBlobLen> chars_;
+  std::string_view view_;
 };
 
 void write_short_text(std::string_view text, size_t max_len, ByteWriter& out) {
@@ -58,48 +66,21 @@ void write_numbers(const Event& event, ByteWriter& out) {
   for (const uint64_t number : numbers) out.u64le(number);
 }
 
-// ,"name":"text"
-void member(std::string_view name, std::string_view text, ByteWriter& out) {
-  out.text(",\"");
-  out.text(name);
-  out.text("\":\"");
-  write_json_escaped(text, kMaxBlobLen, out);
-  out.text("\"");
+// `lead` is ,"name":" as it stands before the text, which is one of our own names or a HostText:
+// nothing in it needs an escape.
+void member(std::string_view lead, std::string_view text, ByteWriter& out) {
+  out.text(lead);
+  out.text(text);
+  out.u8('"');
 }
 
-void member(std::string_view name, uint64_t number, ByteWriter& out) {
-  out.text(",\"");
-  out.text(name);
-  out.text("\":");
+// `lead` is ,"name": as it stands before the number.
+void member(std::string_view lead, uint64_t number, ByteWriter& out) {
+  out.text(lead);
   out.decimal(number);
 }
 
-void write_control(uint8_t c, ByteWriter& out) {
-  out.text("\\u00");
-  out.u8(static_cast<uint8_t>(kDigits[c >> 4]));
-  out.u8(static_cast<uint8_t>(kDigits[c & 0xF]));
-}
-
 }  // namespace
-
-void write_json_escaped(std::string_view text, size_t max_len, ByteWriter& out) {
-  text = text.substr(0, max_len);
-  while (!text.empty()) {
-    const char c = text.front();
-    const size_t len = utf8_sequence_len(text);
-    if (len == 0) {
-      out.text("\xEF\xBF\xBD");
-    } else if (c == '"' || c == '\\') {
-      out.u8('\\');
-      out.u8(static_cast<uint8_t>(c));
-    } else if (static_cast<uint8_t>(c) < 0x20 || c == 0x7f) {
-      write_control(static_cast<uint8_t>(c), out);
-    } else {
-      out.text(text.substr(0, len));
-    }
-    text.remove_prefix(std::max<size_t>(len, 1));
-  }
-}
 
 void write_data_point(const Event& event, const NameTables& names, ByteWriter& out) {
   const HostText colo(event.colo);
@@ -122,19 +103,19 @@ void write_log_line(const Event& event, const NameTables& names, ByteWriter& out
   const int64_t ms = unix_ms(event.time);
   out.text("{\"time\":");
   out.decimal(ms > 0 ? static_cast<uint64_t>(ms) : 0);
-  member("twin", twin_name(event.twin), out);
-  member("route", name_of(names.routes, event.route), out);
-  member("method", name_of(names.methods, event.method), out);
-  member("verdict", name_of(names.verdicts, event.verdict), out);
-  member("status", event.status, out);
-  member("latency_ms", event.latency_ms, out);
-  member("origin_latency_ms", event.origin_latency_ms, out);
-  member("request_bytes", event.request_bytes, out);
-  member("response_bytes", event.response_bytes, out);
-  member("client", HashText(event.client_hash).view(), out);
-  if (!event.colo.empty()) member("colo", HostText(event.colo).view(), out);
-  if (!event.country.empty()) member("country", HostText(event.country).view(), out);
-  if (!event.version.empty()) member("version", HostText(event.version).view(), out);
+  member(",\"twin\":\"", twin_name(event.twin), out);
+  member(",\"route\":\"", name_of(names.routes, event.route), out);
+  member(",\"method\":\"", name_of(names.methods, event.method), out);
+  member(",\"verdict\":\"", name_of(names.verdicts, event.verdict), out);
+  member(",\"status\":", event.status, out);
+  member(",\"latency_ms\":", event.latency_ms, out);
+  member(",\"origin_latency_ms\":", event.origin_latency_ms, out);
+  member(",\"request_bytes\":", event.request_bytes, out);
+  member(",\"response_bytes\":", event.response_bytes, out);
+  member(",\"client\":\"", HashText(event.client_hash).view(), out);
+  if (!event.colo.empty()) member(",\"colo\":\"", HostText(event.colo).view(), out);
+  if (!event.country.empty()) member(",\"country\":\"", HostText(event.country).view(), out);
+  if (!event.version.empty()) member(",\"version\":\"", HostText(event.version).view(), out);
   out.text("}");
 }
 

@@ -34,7 +34,8 @@ inline constexpr size_t kMaxDataPointLen =
     1 + kNumBlobs * (1 + kMaxBlobLen) + 1 + kMaxIndexLen + 1 + kNumDoubles * 8;
 inline constexpr size_t kMaxLogLineLen = 1024;
 
-// The texts of the gate's small integers; an index beyond the table is "other".
+// The texts of the gate's small integers, as they stand in a JSON string; an index beyond the table
+// is "other".
 struct NameTables {
   std::span<const std::string_view> routes;
   std::span<const std::string_view> methods;
@@ -63,9 +64,5 @@ void write_data_point(const Event& event, const NameTables& names, ByteWriter& o
 
 // One JSON object without a line end, at most kMaxLogLineLen bytes.
 void write_log_line(const Event& event, const NameTables& names, ByteWriter& out);
-
-// `text` as the inside of a JSON string (RFC 8259 section 7): quotes, backslashes and control
-// characters escaped; bytes that are not UTF-8 become U+FFFD. Stops after `max_len` input bytes.
-void write_json_escaped(std::string_view text, size_t max_len, ByteWriter& out);
 
 }  // namespace es::analytics

@@ -37,6 +37,33 @@ void put_le(uint8_t* p, T v) {
 
 }  // namespace
 
+#ifdef __wasm__
+// memory.copy is a call into the host, which costs more than short texts do; the attribute keeps
+// the compiler from making one of these loops.
+__attribute__((no_builtin("memcpy"))) void copy_bytes(uint8_t* to, const uint8_t* from,
+                                                      size_t len) {
+  if (len > 256) {
+    std::memcpy(to, from, len);
+    return;
+  }
+  if (len < 8) {
+    for (size_t i = 0; i < len; ++i) to[i] = from[i];
+    return;
+  }
+  const auto move8 = [&](size_t at) {
+    uint64_t word = 0;
+    __builtin_memcpy_inline(&word, from + at, 8);
+    __builtin_memcpy_inline(to + at, &word, 8);
+  };
+  for (size_t at = 0; at + 8 < len; at += 8) move8(at);
+  move8(len - 8);
+}
+#else
+void copy_bytes(uint8_t* to, const uint8_t* from, size_t len) {
+  if (len > 0) std::memcpy(to, from, len);
+}
+#endif
+
 bool equal_constant_time(Bytes a, Bytes b) {
   if (a.size() != b.size()) return false;
   uint64_t diff = 0;
@@ -102,7 +129,7 @@ void ByteWriter::u32le(uint32_t v) { put_le(take(4), v); }
 void ByteWriter::u64le(uint64_t v) { put_le(take(8), v); }
 
 void ByteWriter::bytes(Bytes v) {
-  if (uint8_t* p = take(v.size()); p != nullptr && !v.empty()) std::memcpy(p, v.data(), v.size());
+  if (uint8_t* p = take(v.size()); p != nullptr) copy_bytes(p, v.data(), v.size());
 }
 
 void ByteWriter::decimal(uint64_t v) {

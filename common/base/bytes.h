@@ -21,6 +21,9 @@ inline std::string_view as_text(Bytes b) {
   return {reinterpret_cast<const char*>(b.data()), b.size()};
 }
 
+// memcpy() for texts that are short as a rule; they do not overlap.
+void copy_bytes(uint8_t* to, const uint8_t* from, size_t len);
+
 // True when both hold the same bytes. Takes time that depends on the lengths only.
 bool equal_constant_time(Bytes a, Bytes b);
 

@@ -184,7 +184,7 @@ void Sha256::update(Bytes data) {
   len_ += data.size();
   if (have > 0) {
     const size_t take = std::min(data.size(), kSha256BlockLen - have);
-    std::memcpy(block_.data() + have, data.data(), take);
+    copy_bytes(block_.data() + have, data.data(), take);
     data = data.subspan(take);
     if (have + take < kSha256BlockLen) return;
     blocks(state_, block_.data(), 1);
@@ -192,7 +192,7 @@ void Sha256::update(Bytes data) {
   const size_t whole = data.size() / kSha256BlockLen;
   if (whole > 0) blocks(state_, data.data(), whole);
   const Bytes rest = data.subspan(whole * kSha256BlockLen);
-  if (!rest.empty()) std::memcpy(block_.data(), rest.data(), rest.size());
+  copy_bytes(block_.data(), rest.data(), rest.size());
 }
 
 Sha256Digest Sha256::finish() {

@@ -64,14 +64,6 @@ DataPoint data_point(const Event& e) {
   return point;
 }
 
-std::string escaped(std::string_view text, size_t max_len = 1000) {
-  std::array<uint8_t, 4096> buffer;
-  ByteWriter out(buffer);
-  write_json_escaped(text, max_len, out);
-  REQUIRE(out.ok());
-  return std::string(as_text(out.written()));
-}
-
 }  // namespace
 
 TEST_CASE("a data point has its blobs, doubles and index in the documented order") {
@@ -144,15 +136,6 @@ TEST_CASE("the longest log line fits its limit") {
   e.latency_ms = e.origin_latency_ms = UINT32_MAX;
   e.time = wall_time_ms(std::numeric_limits<int64_t>::max());
   CHECK(log_line(e).size() < kMaxLogLineLen / 2 + 128);
-}
-
-TEST_CASE("text is escaped for JSON") {
-  CHECK(escaped("plain \xc3\xa4") == "plain \xc3\xa4");
-  CHECK(escaped("\"\\") == "\\\"\\\\");
-  CHECK(escaped(std::string_view("\0\n\x1f\x7f", 4)) == "\\u0000\\u000a\\u001f\\u007f");
-  CHECK(escaped("a\xff\xc0\x80z") == "a\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBDz");
-  CHECK(escaped("abc\xc3\xa4", 4) == "abc\xEF\xBF\xBD");
-  CHECK(escaped("abcdef", 3) == "abc");
 }
 
 }  // namespace es::analytics
