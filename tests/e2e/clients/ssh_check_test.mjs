@@ -51,7 +51,7 @@ describe("a log-in by SSH that needs an approval", { skip }, () => {
   }
 
   before(async () => {
-    net = await Tailnet.make({ laptop: "new", server: "new", elder: "old" }, "policy: {mode: database}\n");
+    net = await Tailnet.make({ laptop: "new", server: "new", elder: "old" }, { policy: { mode: "database" } });
     let server, elder;
     [laptop, server, elder] = net.clients;
     await put(rule({ checkPeriod: "10m" }));
