@@ -40,7 +40,7 @@ describe("a policy that changes under running clients", { skip }, () => {
     [laptop, server, other] = net.clients;
     const key = await net.origin.key("ann", "--reusable");
     await put({ acls: [ANYTHING] });
-    await Promise.all([laptop.up(key), other.up(key)]);
+    await Promise.all([laptop.up(key), other.up(key, "--ssh")]);
     await server.up(await net.origin.key("ann", "--tags", "tag:web"), "--ssh");
     await laptop.sees("server", (seen) => seen.Online);
     await other.sees("server", (seen) => seen.Online);
@@ -91,22 +91,28 @@ describe("a policy that changes under running clients", { skip }, () => {
   });
 
   /** A command by `tailscale ssh`. */
-  const ssh = (from, user) => from.host.run(path.join(from.programs, "tailscale"),
-    [`--socket=${from.socket}`, "ssh", `${user}@server`, "echo", "I am", "$(whoami) at $(hostname)"],
+  const ssh = (from, user, to = server) => from.host.run(path.join(from.programs, "tailscale"),
+    [`--socket=${from.socket}`, "ssh", `${user}@${to.name}`, "echo", "I am", "$(whoami) at $(hostname)"],
     { env: { ...from.environment, HOME: from.host.folder }, timeoutMs: 20_000 });
 
   test("tailscale ssh is refused without a rule, and allowed by one", async () => {
     await put({ acls: [ANYTHING] });
-    await laptop.sees("server", (seen) => seen.sshHostKeys?.length > 0);
+    for (const name of ["server", "other"]) await laptop.sees(name, (seen) => seen.sshHostKeys?.length > 0);
     assert.notEqual((await ssh(laptop, "root")).code, 0);
 
-    await put({ acls: [ANYTHING], ssh: [{ action: "accept", src: ["ann@"], dst: ["tag:web"], users: ["root"] }] });
+    await put({ acls: [ANYTHING], ssh: [{ action: "accept", src: ["ann@"], dst: ["tag:web", "autogroup:self"], users: ["root"] }] });
     const allowed = await until("the rule arrives", async () => {
       const result = await ssh(laptop, "root");
       if (result.code !== 0) throw new Error(result.out + result.err);
       return result;
     });
     assert.equal(allowed.out.trim(), "I am root at server");
+
+    // From 1.80 to 1.102 and back.
+    await Promise.all([[other, server], [laptop, other]].map(async ([from, to]) => {
+      const { out, err } = await ssh(from, "root", to);
+      assert.equal(out.trim(), `I am root at ${to.name}`, err);
+    }));
 
     // Another user of that machine, and then nobody.
     assert.notEqual((await ssh(laptop, "daemon")).code, 0);
