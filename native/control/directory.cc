@@ -99,19 +99,18 @@ OwnedPreAuthKey Directory::pre_auth_key(uint64_t id) const { return tables_->pre
 std::vector<ApiKey> Directory::api_keys() const { return tables_->api_keys(); }
 
 Refusal Directory::refusal_of(const store::StoreError& error, std::string_view noun) const {
-  switch (error.kind) {
-    case store::StoreErrorKind::kConflict:
-      return {Reason::kConflict, std::string(noun) + " already exists"};
-    case store::StoreErrorKind::kMissing:
-      return {Reason::kNotFound, std::string(noun) + " not found"};
-    case store::StoreErrorKind::kRetryLater:
-      if (options_.on_store_error) options_.on_store_error(error);
-      return {Reason::kRetryLater, "the database is busy, try again later"};
-    case store::StoreErrorKind::kRefused:
-    case store::StoreErrorKind::kBroken:
-      break;
+  using Kind = store::StoreErrorKind;
+  if (error.kind == Kind::kConflict) {
+    return {Reason::kConflict, std::string(noun) + " already exists"};
   }
+  if (error.kind == Kind::kMissing) return {Reason::kNotFound, std::string(noun) + " not found"};
   if (options_.on_store_error) options_.on_store_error(error);
+  if (error.kind == Kind::kRetryLater) {
+    return {Reason::kRetryLater, "the database is busy, try again later"};
+  }
+  if (error.kind == Kind::kNoSpace) {
+    return {Reason::kRetryLater, "the disk of the database is full"};
+  }
   return {Reason::kBroken, "the database failed"};
 }
 

@@ -1,5 +1,7 @@
 #include "native/store/sqlite_db.h"
 
+#include <cerrno>
+
 namespace es::store {
 namespace {
 
@@ -17,9 +19,10 @@ StoreErrorKind kind_of(int extended) {
   switch (extended & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-    case SQLITE_FULL:
     case SQLITE_NOMEM:
       return StoreErrorKind::kRetryLater;
+    case SQLITE_FULL:
+      return StoreErrorKind::kNoSpace;
     default:
       return StoreErrorKind::kBroken;
   }
@@ -37,7 +40,10 @@ StoreError sqlite_error(sqlite3* db, int rc, std::string_view what) {
   text += " (SQLite code ";
   text += std::to_string(code);
   text += ')';
-  return {kind_of(code), std::move(text)};
+  // Where SQLite grows its shared memory or a journal, a full disk is an I/O error to it.
+  const bool no_space =
+      db != nullptr && (code & 0xff) == SQLITE_IOERR && sqlite3_system_errno(db) == ENOSPC;
+  return {no_space ? StoreErrorKind::kNoSpace : kind_of(code), std::move(text)};
 }
 
 DbStatus execute(sqlite3* db, const char* sql) {

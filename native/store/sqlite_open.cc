@@ -123,8 +123,8 @@ constexpr char kCountHeadscaleTables[] =
 
 StoreError is_headscale(const std::string& path) {
   return refused("the database " + path +
-                 " belongs to Headscale and was left untouched: it has to be imported; give "
-                 "database.sqlite.path a path of its own");
+                 " belongs to Headscale and was left untouched: this version cannot import it; "
+                 "give database.sqlite.path a path of its own");
 }
 
 // A look that changes nothing on disk, not even a -shm file. It sees only what was checkpointed, so
@@ -211,12 +211,15 @@ DbStatus set_up(sqlite3* db, const SqliteOptions& options, const std::string& pa
   return migrate(db, migrations());
 }
 
-// The words of SQLite for the two commonest refusals do not say what to do.
+// The words of SQLite for the commonest refusals do not say what to do.
 StoreError explain(StoreError error, const std::string& path) {
   if (error.kind == StoreErrorKind::kRefused) return error;
   if (error.kind == StoreErrorKind::kRetryLater) {
     return refused("the database " + path + " is locked by another process: stop it first (" +
                    error.text + ")");
+  }
+  if (error.kind == StoreErrorKind::kNoSpace) {
+    return refused("the disk of the database " + path + " is full: make room (" + error.text + ")");
   }
   if (error.text.find("malformed") != std::string::npos ||
       error.text.find("not a database") != std::string::npos) {

@@ -68,6 +68,7 @@ class SqliteStore final : public Store {
   DbStatus commit_group(std::vector<Job>& jobs, std::vector<Outcome>& outcomes);
   DbStatus apply_one(Transaction& transaction, Outcome& outcome);
   DbStatus execute_ping();
+  DbStatus rewrite_version();
   std::chrono::nanoseconds now() const {
     return options_.clock ? options_.clock() : std::chrono::nanoseconds{0};
   }
@@ -78,6 +79,7 @@ class SqliteStore final : public Store {
   Brackets brackets_;
   ino_t inode_ = 0;
   CommitSink sink_;
+  bool commits_fail_ = false;  // the writer thread's
 
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -186,12 +188,21 @@ DbStatus SqliteStore::apply_one(Transaction& transaction, Outcome& outcome) {
   return brackets_.release.run();
 }
 
+// A write that changes nothing, and fails as any other would.
+DbStatus SqliteStore::rewrite_version() {
+  const std::string version = std::to_string(sqlite_schema_version());
+  ES_CHECK(execute(database_.connection.get(), ("PRAGMA user_version = " + version).c_str()));
+  commits_fail_ = false;
+  return {};
+}
+
 DbStatus SqliteStore::execute_ping() {
   struct stat info {};
   if (::stat(database_.path.c_str(), &info) != 0 || info.st_ino != inode_) {
     return StoreError{StoreErrorKind::kBroken,
                       "the database " + database_.path + " was moved or deleted while in use"};
   }
+  if (commits_fail_) ES_CHECK(rewrite_version());
   ES_TRY(const auto answer, query_int(database_.connection.get(), "PRAGMA user_version"));
   if (answer.value_or(0) == sqlite_schema_version()) return {};
   return StoreError{StoreErrorKind::kBroken, "the database changed its schema while in use"};
@@ -208,6 +219,7 @@ void SqliteStore::run_group(std::vector<Job>& jobs) {
     if (!group.ok() && sqlite3_get_autocommit(database_.connection.get()) == 0) {
       sqlite3_exec(database_.connection.get(), "ROLLBACK", nullptr, nullptr, nullptr);
     }
+    commits_fail_ = !group.ok();
     if (options_.on_commit) options_.on_commit({now() - begin, writes});
   }
 

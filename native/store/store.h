@@ -30,7 +30,8 @@ namespace es::store {
 enum class StoreErrorKind : uint8_t {
   kConflict,    // something that must be unique is taken
   kMissing,     // the row that was to change, or one that it refers to, does not exist
-  kRetryLater,  // overloaded, closing, or no space now: nothing was written, try again
+  kRetryLater,  // overloaded or closing: nothing was written, try again
+  kNoSpace,     // the disk is full: nothing was written, an operator has to make room
   kRefused,     // this database cannot be opened: an operator has to act
   kBroken,      // the database failed: an operator has to look
 };
@@ -141,12 +142,11 @@ struct InsertPolicy {
   Policy policy;  // id is filled in the commit
 };
 
-using Change =
-    std::variant<InsertUser, RenameUser, DeleteUser, InsertPreAuthKey, ExpirePreAuthKey,
-                 DeletePreAuthKey, UsePreAuthKey, InsertApiKey, ExpireApiKey, DeleteApiKey,
-                 TouchApiKeys, InsertNode, SetNodeIdentity, SetNodeInfo, RenameNode, SetNodeTags,
-                 SetNodeExpiry, SetNodeRoutes, SetNodeAddresses, DeleteNode, TouchNodes,
-                 InsertPolicy>;
+using Change = std::variant<InsertUser, RenameUser, DeleteUser, InsertPreAuthKey, ExpirePreAuthKey,
+                            DeletePreAuthKey, UsePreAuthKey, InsertApiKey, ExpireApiKey,
+                            DeleteApiKey, TouchApiKeys, InsertNode, SetNodeIdentity, SetNodeInfo,
+                            RenameNode, SetNodeTags, SetNodeExpiry, SetNodeRoutes, SetNodeAddresses,
+                            DeleteNode, TouchNodes, InsertPolicy>;
 
 // All of its changes are stored, or none. In a commit the ids are filled in.
 struct Transaction {
@@ -172,7 +172,8 @@ class Store {
   // The sink sees the commit before `done` does. `done` is called exactly once.
   virtual void write(Transaction transaction, Done done) = 0;
 
-  // Does the database answer? Takes its turn in the write queue, so a stuck writer shows.
+  // Does the database answer? Takes its turn in the write queue, so a stuck writer shows. After a
+  // failed commit it writes, so that a full disk shows for as long as it is full.
   virtual void ping(PingDone done) = 0;
 
   // Finishes what was accepted, then closes; later writes fail with kRetryLater. May be repeated.

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include <atomic>
+#include <cerrno>
 #include <condition_variable>
 #include <filesystem>
 #include <mutex>
@@ -16,6 +17,7 @@ namespace es::store {
 namespace {
 
 std::atomic<uint64_t> num_syncs = 0;
+std::atomic<bool> disk_is_full = false;
 
 // Holds the writer inside its first callback until opened.
 class Barrier {
@@ -240,6 +242,35 @@ TEST_CASE("ping answers while the database stands and reports one that was moved
   CHECK(answer.error().text.find("moved or deleted") != std::string::npos);
 }
 
+TEST_CASE("a full disk is called so, shows in ping, and is over when there is room") {
+  const TempDir dir;
+  auto store = open_started(options_for(dir.file()));
+  REQUIRE(write_and_wait(*store, InsertUser{user_named("before")}).ok());
+  disk_is_full = true;
+  const auto refused = write_and_wait(*store, InsertUser{user_named("during")});
+  const auto sick = ping_and_wait(*store);
+  disk_is_full = false;
+  REQUIRE(!refused.ok());
+  CHECK(refused.error().kind == StoreErrorKind::kNoSpace);
+  REQUIRE(!sick.ok());
+  CHECK(sick.error().kind == StoreErrorKind::kNoSpace);
+  CHECK(ping_and_wait(*store).ok());  // without a write that tells
+  REQUIRE(write_and_wait(*store, InsertUser{user_named("after")}).ok());
+  store.reset();
+  CHECK(read_all(dir.file()).users.size() == 2);
+}
+
+TEST_CASE("a full disk at the start is not called a lock") {
+  const TempDir dir;
+  open_started(options_for(dir.file()))->close();
+  disk_is_full = true;
+  const auto opened = open_sqlite(options_for(dir.file()));
+  disk_is_full = false;
+  REQUIRE(!opened.ok());
+  CHECK(opened.error().kind == StoreErrorKind::kRefused);
+  CHECK_THAT(opened.error().text, Catch::Contains("is full: make room"));
+}
+
 TEST_CASE("a store that was never started answers what was queued when it closes") {
   const TempDir dir;
   auto opened = open_sqlite(options_for(dir.file()));
@@ -261,4 +292,11 @@ extern "C" int fdatasync(int fd) {
 extern "C" int fsync(int fd) {
   ++es::store::num_syncs;
   return static_cast<int>(::syscall(SYS_fsync, fd));
+}
+extern "C" ssize_t pwrite64(int fd, const void* data, size_t len, off64_t offset) {
+  if (es::store::disk_is_full) {
+    errno = ENOSPC;
+    return -1;
+  }
+  return ::syscall(SYS_pwrite64, fd, data, len, offset);
 }
