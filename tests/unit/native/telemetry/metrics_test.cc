@@ -4,6 +4,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <cstdlib>
+#include <string>
 #include <thread>
 
 namespace es::telemetry {
@@ -50,13 +52,22 @@ TEST_CASE("the same name and labels are the same series, from any thread") {
 }
 
 TEST_CASE("the process knows its own CPU time, memory and descriptors") {
-  const ProcessStats stats = read_process_stats();
-  CHECK(stats.resident_bytes > 1e6);
-  CHECK(stats.virtual_bytes >= stats.resident_bytes);
-  CHECK(stats.open_fds >= 3);
-  CHECK(stats.max_fds >= stats.open_fds);
-  CHECK(stats.threads >= 1);
-  CHECK(stats.start_time_seconds > 1.6e9);
+  Metrics metrics;
+  add_process_stats(metrics);
+  const std::string text = metrics.render();
+  const auto value = [&](const std::string& name) {
+    const size_t at = text.find("\n" + name + " ");
+    INFO(name);
+    REQUIRE(at != std::string::npos);
+    return std::strtod(text.c_str() + at + name.size() + 2, nullptr);
+  };
+  CHECK(value("process_cpu_seconds_total") >= 0);
+  CHECK(value("process_resident_memory_bytes") > 1e6);
+  CHECK(value("process_virtual_memory_bytes") >= value("process_resident_memory_bytes"));
+  CHECK(value("process_open_fds") >= 3);
+  CHECK(value("process_max_fds") >= value("process_open_fds"));
+  CHECK(value("process_threads") >= 1);
+  CHECK(value("process_start_time_seconds") > 1.6e9);
 }
 
 }  // namespace
