@@ -5,7 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Flow, Tailnet, whyNoClients } from "./tailnet.mjs";
+import { BASE_DOMAIN, Flow, Tailnet, whyNoClients } from "./tailnet.mjs";
 import { until } from "./world.mjs";
 
 const skip = whyNoClients();
@@ -118,5 +118,23 @@ describe("a policy that changes under running clients", { skip }, () => {
     assert.notEqual((await ssh(laptop, "daemon")).code, 0);
     await put({ acls: [ANYTHING], ssh: [] });
     await until("the rule is gone", async () => (await ssh(laptop, "root")).code !== 0);
+  });
+
+  test("Taildrive shares a folder once attributes and a grant allow it, between versions both ways", async () => {
+    const { out, err } = await laptop.run("drive", "list");
+    assert.match(out + err, /taildrive sharing not enabled, please add the attribute "drive:share"/);
+    await put({
+      nodeAttrs: [{ target: ["*"], attr: ["drive:share", "drive:access"] }],
+      grants: [{ src: ["*"], dst: ["*"], ip: ["*"], app: { "tailscale.com/cap/drive": [{ shares: ["*"], access: "ro" }] } }],
+    });
+    await Promise.all([[laptop, other], [other, laptop]].map(async ([from, to]) => {
+      const folder = path.join(to.host.folder, "shared");
+      fs.mkdirSync(folder);
+      fs.writeFileSync(path.join(folder, "note.txt"), `of ${to.name}`);
+      await until("the attributes arrive", async () => (await to.run("drive", "share", "docs", folder)).code === 0);
+      const url = `http://100.100.100.100:8080/${BASE_DOMAIN}/${to.name}/docs/note.txt`;
+      const text = await until("the file", () => from.host.must("curl", ["-sSf", "-m", "5", url]));
+      assert.equal(text, `of ${to.name}`);
+    }));
   });
 });
