@@ -216,6 +216,9 @@ class FilterBuilder {
         if (s_.routes_overlap(node_, prefix.range())) out.push_back(prefix.text());
       }
     }
+    // An address of the node's own may be a prefix to which it routes, too.
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
     return out;
   }
 

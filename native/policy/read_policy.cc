@@ -172,9 +172,11 @@ bool Reader::allowed(const Alias& alias, Side side) {
     case Side::kSshDestination:
       if ((node_set && k != Kind::kGroup && k != Kind::kUserDomain) || k == Kind::kSelf)
         return true;
-      problem(alias.at, "invalid dst " + name +
-                            ": a destination of ssh is a tag, a user, autogroup:self, "
-                            "autogroup:member, autogroup:tagged or the autogroup of a role");
+      problem(alias.at,
+              "invalid dst " + name +
+                  (k == Kind::kAny ? ": wildcard (*) is not supported as SSH destination" : "") +
+                  ": a destination of ssh is a tag, a user, autogroup:self, "
+                  "autogroup:member, autogroup:tagged or the autogroup of a role");
       return false;
     case Side::kTarget:
       if (k != Kind::kSelf && k != Kind::kInternet && k != Kind::kDangerAll) return true;

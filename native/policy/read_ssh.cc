@@ -10,7 +10,7 @@ namespace es::policy {
 
 using std::chrono::nanoseconds;
 
-std::optional<nanoseconds> parse_duration(std::string_view text) {
+Parsed<nanoseconds> parse_duration(std::string_view text) {
   constexpr std::array<std::pair<std::string_view, double>, 7> kUnits = {{{"h", 3600e9},
                                                                           {"ms", 1e6},
                                                                           {"m", 60e9},
@@ -19,28 +19,34 @@ std::optional<nanoseconds> parse_duration(std::string_view text) {
                                                                           {"ns", 1},
                                                                           {"s", 1e9}}};
   constexpr double kMax = 9.2e18;  // what an int64 of nanoseconds holds, about 292 years
+  const std::string whole = quoted(text);
+  const Reason invalid{"time: invalid duration " + whole};
   bool negative = false;
   if (!text.empty() && (text[0] == '-' || text[0] == '+')) {
     negative = text[0] == '-';
     text.remove_prefix(1);
   }
   if (text == "0") return nanoseconds{0};
-  if (text.empty()) return std::nullopt;
+  if (text.empty()) return invalid;
   double total = 0;
   while (!text.empty()) {
     size_t n = 0;
     while (n < text.size() && ((text[n] >= '0' && text[n] <= '9') || text[n] == '.')) ++n;
     double number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + n, number);
-    if (n == 0 || error != std::errc{} || end != text.data() + n) return std::nullopt;
+    if (n == 0 || error != std::errc{} || end != text.data() + n) return invalid;
     text.remove_prefix(n);
+    if (text.empty()) return Reason{"time: missing unit in duration " + whole};
     const auto* unit = std::find_if(kUnits.begin(), kUnits.end(), [&](const auto& u) {
       return text.substr(0, u.first.size()) == u.first;
     });
-    if (unit == kUnits.end()) return std::nullopt;
+    if (unit == kUnits.end()) {
+      const auto name = text.substr(0, text.find_first_of("0123456789."));
+      return Reason{"time: unknown unit " + quoted(name) + " in duration " + whole};
+    }
     text.remove_prefix(unit->first.size());
     total += number * unit->second;
-    if (!(total < kMax)) return std::nullopt;
+    if (!(total < kMax)) return invalid;
   }
   const auto count = static_cast<int64_t>(total);
   return nanoseconds{negative ? -count : count};
@@ -132,13 +138,13 @@ void Reader::ssh_period(const Value* value, SshPolicyRule& rule, Position at) {
     rule.check_period = std::chrono::seconds(0);
     return;
   }
-  const auto period = parse_duration(text);
-  if (!period) {
-    problem(value->at,
-            "checkPeriod " + quoted(text) +
-                " is no duration; expected something like \"20h\", \"30m\" or \"always\"");
+  const auto parsed = parse_duration(text);
+  if (const Reason* why = std::get_if<Reason>(&parsed)) {
+    problem(value->at, "checkPeriod: " + why->text +
+                           "; expected something like \"20h\", \"30m\" or \"always\"");
     return;
   }
+  const auto* period = &std::get<nanoseconds>(parsed);
   if (*period < nanoseconds{0}) {
     problem(value->at, "checkPeriod " + duration_text(*period) + " must be a positive duration");
   } else if (*period > kMax) {

@@ -95,8 +95,9 @@ class Reader {
   size_t ipset_work_ = 0;
 };
 
-// Go's duration syntax ("1h30m", "45s"); whole seconds matter here, fractions are cut off.
-std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text);
+// Go's duration syntax ("1h30m", "45s"), and what Go says of what is none: the hosted service's own
+// words. Whole seconds matter here, fractions are cut off.
+Parsed<std::chrono::nanoseconds> parse_duration(std::string_view text);
 // As Go prints it: 168h0m1s.
 std::string duration_text(std::chrono::nanoseconds duration);
 

@@ -107,13 +107,16 @@ class TestRunner {
            s_.user_matches(user, alias);
   }
 
-  // One address of each range and every address of each node: what a test tries.
+  // The ends of each range and every address of each node: what a test tries.
   std::vector<Address> samples(const Target& target) const {
     std::vector<Address> out;
     target.nodes.for_each([&](Slot slot) {
       for (const Address& a : s_.at(slot).node.addresses) out.push_back(a);
     });
-    for (const Range& range : target.ranges.ranges()) out.push_back(range.first);
+    for (const Range& range : target.ranges.ranges()) {
+      out.push_back(range.first);
+      if (range.last != range.first) out.push_back(range.last);
+    }
     return out;
   }
 

@@ -106,7 +106,7 @@ TEST_CASE("each mistake is reported with what is wrong") {
       {R"("ssh": [{"action": "check", "checkPeriod": "168h1s", "src": ["a@x"], "dst": ["tag:web"], "users": ["root"]}])",
        "checkPeriod 168h0m1s is above the max (168h)"},
       {R"("ssh": [{"action": "check", "checkPeriod": "soon", "src": ["a@x"], "dst": ["tag:web"], "users": ["root"]}])",
-       "is no duration"},
+       "time: "},
       {R"("ssh": [{"action": "accept", "acceptEnv": [""], "src": ["a@x"], "dst": ["tag:web"], "users": ["root"]}])",
        "acceptEnv values cannot be empty"},
       {R"("nodeAttrs": [{"target": ["autogroup:self"], "attr": ["x"]}])",
@@ -224,11 +224,23 @@ TEST_CASE("durations read and print as Go's do") {
       {"0", "0s"},      {"1h2m3s", "1h2m3s"}, {"1500ms", "1.5s"}};
   for (const auto& [text, expected] : cases) {
     INFO(text);
-    REQUIRE(parse_duration(text));
-    CHECK(duration_text(*parse_duration(text)) == expected);
+    const auto parsed = parse_duration(text);
+    REQUIRE(std::holds_alternative<std::chrono::nanoseconds>(parsed));
+    CHECK(duration_text(std::get<std::chrono::nanoseconds>(parsed)) == expected);
   }
-  for (const char* text : {"", "h", "1", "1x", "1h1", "9999999999h", "..s", "-"}) {
+  const std::pair<const char*, const char*> wrong[] = {
+      {"", "time: invalid duration \"\""},
+      {"h", "time: invalid duration \"h\""},
+      {"1", "time: missing unit in duration \"1\""},
+      {"1d", "time: unknown unit \"d\" in duration \"1d\""},
+      {"1h1", "time: missing unit in duration \"1h1\""},
+      {"9999999999h", "time: invalid duration \"9999999999h\""},
+      {"..s", "time: invalid duration \"..s\""},
+      {"-", "time: invalid duration \"-\""}};
+  for (const auto& [text, why] : wrong) {
     INFO(text);
-    CHECK_FALSE(parse_duration(text));
+    const auto parsed = parse_duration(text);
+    REQUIRE(std::holds_alternative<es::policy::Reason>(parsed));
+    CHECK(std::get<es::policy::Reason>(parsed).text == why);
   }
 }
