@@ -111,10 +111,11 @@ async function ratios() {
   const specs = {
     empty: peer("empty", twin), limited: edge(twin, { RATE_LIMIT_WINDOW_MS: "3600000" }),
     bare: peer("bare", twin), edge: edge(twin, LIFTED), hono: peer("hono", twin, bundle),
-    plain: peer("plain_js", twin),
+    plain: peer("plain_js", twin), floor: peer("floor", twin), floorRefusing: peer("floor", twin),
     bareForeign: peer("bare", foreign), edgeForeign: edge(foreign, LIFTED),
     honoForeign: peer("hono", foreign, bundle),
   };
+  specs.floorRefusing.text.REFUSE = "1";
   const workers = {};
   for (const [name, spec] of Object.entries(specs)) {
     workers[name] = await startWorkerd({ main: spec }, { output: "discard" });
@@ -125,8 +126,9 @@ async function ratios() {
     refuse400: ["edge", { script: withKey, target: "/a/%00", status: 400 }],
     refuse401: ["edge", { script: withForged, target: api, status: 401 }],
     refuse429: ["limited", { script: withKey, target: api, status: 429 }],
+    floorRefusing: ["floorRefusing", { script: withForged, target: api, status: 401 }],
   };
-  for (const name of ["bare", "edge", "hono", "plain", "bareForeign", "edgeForeign", "honoForeign"]) {
+  for (const name of ["bare", "edge", "floor", "hono", "plain", "bareForeign", "edgeForeign", "honoForeign"]) {
     runs[name] = [name, { script: withKey, target: api, status: 200 }];
   }
   // Until V8 has compiled what is hot; on the way the limited one uses its limit up.
@@ -151,7 +153,10 @@ async function ratios() {
   for (const status of [400, 401, 429]) {
     report(`refusing with ${status} / empty Worker`, us[`refuse${status}`] / us.empty, "", 1.1);
   }
+  // What is left of a target when nothing is checked: peers/floor.mjs.
+  report("  the floor: no check, the same reading and recording", us.floorRefusing / us.empty, "");
   report("proxying, every check on / bare fetch", us.edge / us.bare, "", 1.1);
+  report("  the floor: no check, the same reading and recording", us.floor / us.bare, "");
   report("proxying, every check on / Hono", us.edge / us.hono, "", 0.7);
   report("proxying, every check on / the same in plain JS", us.edge / us.plain, "");
   // Its answers are taken apart and put together again; nobody is promised less than that costs.
@@ -178,14 +183,17 @@ async function micro() {
   const decide = [];
   const read = [];
   const instance = [];
+  const hand = [];
   for (let i = 0; i < 5; ++i) {
     read.push(await timed("read", 50_000));
     decide.push(await timed("decide", 100_000));
+    hand.push(await timed("hand", 100_000));
     instance.push(await timed("instance", 300));
   }
   await worker.stop();
   report("the same and 22 fields read from workerd", median(read), "us");
   report("a whole decision on a 1 KB request, in workerd", median(decide), "us", 3);
+  report("  of that, its texts put together and handed over", median(hand), "us");
   report("a new instance, in workerd", median(instance), "us", 200);
 }
 
