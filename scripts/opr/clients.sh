@@ -63,7 +63,7 @@ fetch_go() {
 # Builds what is not of the present sources. The first build takes minutes; Go keeps what it made.
 build_clients() {
   local stamp=$clients_dir/.stamp want
-  want=$(cat tests/e2e/go/* scripts/opr/clients.sh | sha256sum)
+  want=$(find tests/e2e/go scripts/opr/clients.sh -type f -print0 | sort -z | xargs -0 cat | sha256sum)
   [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return
   install_go || return
   step "building Tailscale's clients" compile_clients || return
@@ -76,7 +76,7 @@ compile_clients() {
   local omit=ts_omit_aws,ts_omit_kube,ts_omit_bird,ts_omit_tap
   local build=(go_run build -C "$folder" -p "$jobs" "-ldflags=-s -w" "-tags=$omit")
   mkdir -p "$clients_dir/old" "$clients_dir/new"
-  "${build[@]}" -o "$clients_dir/new/" $ts/tailscale $ts/tailscaled $ts/derpprobe &&
+  "${build[@]}" -o "$clients_dir/new/" $ts/tailscale $ts/tailscaled $ts/derper $ts/derpprobe ./tsnet &&
     "${build[@]}" -o "$clients_dir/new/protocol" "-tags=$omit,ts_debug_websockets" . &&
     "${build[@]}" -o "$clients_dir/old/" -modfile=go-1.80.mod $ts/tailscale $ts/tailscaled &&
     "${build[@]}" -o "$clients_dir/old/protocol" -modfile=go-1.80.mod \

@@ -28,19 +28,25 @@ export function whyNoClients() {
   return whyNoWorld();
 }
 
-/** A certificate for the server's name and addresses, and the authority that the clients are told to trust. */
-async function makeCertificates(host) {
+const FRESH_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+
+/** An authority that the clients are told to trust: ca.pem and ca.key in the machine's folder. */
+function makeAuthority(host) {
   const file = (name) => path.join(host.folder, name);
-  const fresh = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-  await host.must("openssl", ["req", "-x509", ...fresh, "-days", "30", "-subj", "/CN=test authority",
+  return host.must("openssl", ["req", "-x509", ...FRESH_KEY, "-days", "30", "-subj", "/CN=test authority",
     "-keyout", file("ca.key"), "-out", file("ca.pem"), "-addext", "basicConstraints=critical,CA:TRUE"]);
-  await host.must("openssl", ["req", "-new", ...fresh, "-subj", `/CN=${SERVER_NAME}`,
-    "-keyout", file("server.key"), "-out", file("server.csr")]);
-  const names = [`DNS:${SERVER_NAME}`, ...[host.address, host.address6].filter(Boolean).map((a) => `IP:${a}`)];
+}
+
+/** A certificate for a name and the machine's addresses: CERTIFICATE and KEY in its folder. */
+async function certify(host, authority, name, certificate, key) {
+  const file = (part) => path.join(host.folder, part);
+  await host.must("openssl", ["req", "-new", ...FRESH_KEY, "-subj", `/CN=${name}`, "-keyout", file(key),
+    "-out", file("request.csr")]);
+  const names = [`DNS:${name}`, ...[host.address, host.address6].filter(Boolean).map((a) => `IP:${a}`)];
   fs.writeFileSync(file("names"), `subjectAltName=${names}\n`);
-  await host.must("openssl", ["x509", "-req", "-in", file("server.csr"), "-CA", file("ca.pem"),
-    "-CAkey", file("ca.key"), "-CAcreateserial", "-days", "30", "-extfile", file("names"),
-    "-out", file("server.pem")]);
+  await host.must("openssl", ["x509", "-req", "-in", file("request.csr"), "-CA", path.join(authority, "ca.pem"),
+    "-CAkey", path.join(authority, "ca.key"), "-CAcreateserial", "-days", "30", "-extfile", file("names"),
+    "-out", file(certificate)]);
 }
 
 /** `more` over `settings`, object by object. */
@@ -61,7 +67,8 @@ export class Origin {
   static async make(host, more = {}) {
     const origin = new Origin();
     Object.assign(origin, { host, folder: host.folder });
-    await makeCertificates(host);
+    await makeAuthority(host);
+    await certify(host, host.folder, SERVER_NAME, "server.pem", "server.key");
     const file = (name) => path.join(host.folder, name);
     const settings = {
       server_url: `https://${SERVER_NAME}`,
@@ -90,6 +97,11 @@ export class Origin {
     fs.writeFileSync(origin.config, JSON.stringify(merged(settings, more)));
     await origin.start();
     return origin;
+  }
+
+  /** A certificate of the same authority, for another machine. */
+  certify(host, name, certificate, key) {
+    return certify(host, this.folder, name, certificate, key);
   }
 
   get authority() {
