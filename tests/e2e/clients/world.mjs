@@ -109,8 +109,28 @@ class Namespace {
   }
 
   async close() {
+    const { pid } = this.holder;
     await Promise.all([...this.running].map((child) => end(child, "SIGKILL")));
+    // What those have started may have left their family (Taildrive's servers do).
+    const space = networkOf(pid);
+    for (const other of fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+      if (!space || networkOf(other) !== space) continue;
+      try {
+        process.kill(Number(other), "SIGKILL");
+      } catch (error) {
+        if (error.code !== "ESRCH") throw error; // it has ended meanwhile
+      }
+    }
     await end(this.holder, "SIGKILL");
+  }
+}
+
+/** The network namespace of a process, as text; undefined when there is no such process. */
+function networkOf(pid) {
+  try {
+    return fs.readlinkSync(`/proc/${pid}/ns/net`);
+  } catch {
+    return undefined;
   }
 }
 
