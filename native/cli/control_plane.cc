@@ -258,7 +258,8 @@ Result<void, std::string> ControlPlane::State::open_policy(const Config& config)
 Result<void, std::string> ControlPlane::State::open_relay(const Config& config) {
   const DerpServerConfig& server = config.derp.server;
   if (!server.enabled) return {};
-  ES_TRY(const tailcfg::PrivateKey key, load_or_create_private_key(server.private_key_path));
+  ES_TRY(const tailcfg::PrivateKey key,
+         load_or_create_private_key(server.private_key_path, "derp.server.private_key_path"));
   derp::HubConfig hub_config;
   hub_config.server.private_key = key.raw();
   hub_config.server.max_handshaking = config.limits.half_open.total;

@@ -111,7 +111,8 @@ struct Origin::State {
 };
 
 Result<void, std::string> Origin::State::open_key() {
-  ES_TRY(const tailcfg::PrivateKey key, load_or_create_private_key(config.noise.private_key_path));
+  ES_TRY(const tailcfg::PrivateKey key,
+         load_or_create_private_key(config.noise.private_key_path, "noise.private_key_path"));
   noise_key = key;
   const auto public_key = noise::x25519_public(key.raw());
   if (!public_key.ok()) return "noise.private_key_path: " + std::string(public_key.error().what);

@@ -28,6 +28,15 @@ std::string trim(const std::string& text) {
   return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
 }
 
+// So that a name in it outlives a power failure.
+bool sync_folder(const std::filesystem::path& folder) {
+  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool ok = ::fsync(fd) == 0;
+  ::close(fd);
+  return ok;
+}
+
 // Written beside `path` and linked to it: two starts at once agree on one key.
 Result<void, std::string> write_new_file(const std::string& path, const std::string& text) {
   std::error_code failed;
@@ -35,18 +44,19 @@ Result<void, std::string> write_new_file(const std::string& path, const std::str
   if (!folder.empty() && std::filesystem::create_directories(folder, failed)) {
     ::chmod(folder.c_str(), 0700);
   }
-  const std::string temporary = path + ".new." + std::to_string(::getpid());
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0) return "cannot create " + temporary + ": " + why();
+  // Not by the process's number: in a container that is 1 each time, after a crash too.
+  std::string temporary = path + ".new.XXXXXX";
+  const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);  // 0600
+  if (fd < 0) return "cannot create " + path + ": " + why();
+  errno = ENOSPC;  // what a write that ends early means
   const ssize_t written = ::write(fd, text.data(), text.size());
-  const bool ok = written == static_cast<ssize_t>(text.size()) && ::fsync(fd) == 0;
-  const std::string problem = ok ? std::string() : why();
+  const bool placed = written == static_cast<ssize_t>(text.size()) && ::fsync(fd) == 0 &&
+                      (::link(temporary.c_str(), path.c_str()) == 0 || errno == EEXIST) &&
+                      sync_folder(folder);
+  const std::string problem = placed ? std::string() : why();
   ::close(fd);
-  const bool linked = ok && (::link(temporary.c_str(), path.c_str()) == 0 || errno == EEXIST);
-  const std::string link_problem = linked ? std::string() : why();
   ::unlink(temporary.c_str());
-  if (!ok) return "cannot write " + temporary + ": " + problem;
-  if (!linked) return "cannot create " + path + ": " + link_problem;
+  if (!placed) return "cannot create " + path + ": " + problem;
   return {};
 }
 
@@ -72,7 +82,9 @@ void fill_random(MutableBytes out) {
   }
 }
 
-Result<tailcfg::PrivateKey, std::string> load_or_create_private_key(const std::string& path) {
+Result<tailcfg::PrivateKey, std::string> load_or_create_private_key(const std::string& path,
+                                                                    std::string_view key_name) {
+  const std::string prefix = std::string(key_name) + ": ";
   if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) {
     tailcfg::RawKey raw{};
     fill_random(raw);
@@ -84,21 +96,22 @@ Result<tailcfg::PrivateKey, std::string> load_or_create_private_key(const std::s
     std::string text = fresh.text();
     Result<void, std::string> written = write_new_file(path, text);
     wipe({reinterpret_cast<uint8_t*>(text.data()), text.size()});
-    if (!written.ok()) return "noise.private_key_path: " + written.error();
+    if (!written.ok()) return prefix + written.error();
   }
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) {
-    return "noise.private_key_path: cannot read " + path + ": " + why();
+    return prefix + "cannot read " + path + ": " + why();
   }
   if ((status.st_mode & 077) != 0) {
-    return "noise.private_key_path: others may open " + path + ": chmod 600 it";
+    return prefix + "others may open " + path + ": chmod 600 it";
   }
-  ES_TRY(Secret secret, read_secret_file(path));
+  auto read = read_secret_file(path);
+  if (!read.ok()) return prefix + read.error();
+  Secret& secret = *read;
   const auto key = tailcfg::PrivateKey::parse(secret.text);
   wipe({reinterpret_cast<uint8_t*>(secret.text.data()), secret.text.size()});
   if (!key) {
-    return "noise.private_key_path: " + path +
-           " does not hold \"privkey:\" and 64 hexadecimal digits";
+    return prefix + path + " does not hold \"privkey:\" and 64 hexadecimal digits";
   }
   return *key;
 }

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace es::cli {
 
@@ -22,8 +23,9 @@ void fill_random(MutableBytes out);
 // The key in `path`, as "privkey:" and 64 hexadecimal digits. A file that does not exist is made,
 // with a fresh key, permission 0600, and its folder (0700) if need be; it is complete or absent,
 // even after a crash. A file that others may read, or that holds anything else, is an error with
-// the path in its text.
-Result<tailcfg::PrivateKey, std::string> load_or_create_private_key(const std::string& path);
+// the path in its text, behind the name of the configuration's key for it.
+Result<tailcfg::PrivateKey, std::string> load_or_create_private_key(const std::string& path,
+                                                                    std::string_view key_name);
 
 struct Secret {
   std::string text;
