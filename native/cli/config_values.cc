@@ -364,4 +364,12 @@ bool same_value(const Key& a, const Key& b) {
       a.target, b.target);
 }
 
+void copy_value(const Key& from, const Key& to) {
+  std::visit(
+      [](auto* x, auto* y) {
+        if constexpr (std::is_same_v<decltype(x), decltype(y)>) *y = *x;
+      },
+      from.target, to.target);
+}
+
 }  // namespace es::cli

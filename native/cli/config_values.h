@@ -27,6 +27,7 @@ std::string set_from_text(const Key& key, std::string_view text);
 
 // True when both fields hold the same value; both keys come from the same place in config_keys().
 bool same_value(const Key& a, const Key& b);
+void copy_value(const Key& from, const Key& to);
 
 // `text` in quotes, shortened and without control characters, for a message.
 std::string quoted(std::string_view text);

@@ -4,6 +4,7 @@
 #include "native/api/public_routes.h"
 #include "native/api/register_pages.h"
 #include "native/api/v1.h"
+#include "native/cli/config_reload.h"
 #include "native/cli/control_plane.h"
 #include "native/cli/system.h"
 #include "native/cli/values.h"
@@ -309,8 +310,9 @@ void Origin::start() {
   }
 }
 
-Result<void, std::string> Origin::reload(const Config& config) {
+Result<void, std::string> Origin::reload(const Config& fresh) {
   State& s = *state_;
+  const auto [config, waiting] = take_over(s.config, fresh);
   ES_TRY(const net::GatekeeperOptions options, gatekeeper_options(config));
   if (options.edge_token_key != s.first_edge_key) {
     // Signatures would follow it and new keys would not.
@@ -325,12 +327,7 @@ Result<void, std::string> Origin::reload(const Config& config) {
   exchange_server();
   exchange_gate();
   if (const auto level = telemetry::parse_level(config.log.level)) s.log.set_level(*level);
-  if (config.listen_addr != s.config.listen_addr ||
-      config.metrics_listen_addr != s.config.metrics_listen_addr ||
-      config.unix_socket != s.config.unix_socket ||
-      config.database.sqlite.path != s.config.database.sqlite.path) {
-    s.log.warn("addresses and paths change only with a restart");
-  }
+  for (const std::string& key : waiting) s.log.warn("waits for a restart", {{"key", key}});
   return {};
 }
 

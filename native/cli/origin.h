@@ -23,8 +23,8 @@ class Origin {
 
   void start();
   // Takes over what may change while running: certificates, limits, trusted proxies, DNS, maps of
-  // relays, the log level. The edge's key changes only with a restart. On an error nothing changes.
-  Result<void, std::string> reload(const Config& config);
+  // relays, the log level; the log names what else has changed. On an error nothing changes.
+  Result<void, std::string> reload(const Config& fresh);
   // Finishes running requests within `grace`, then closes the database.
   void stop(Millis grace);
 

@@ -1,5 +1,6 @@
 #include "native/cli/config_keys.h"
 #include "native/cli/config_load.h"
+#include "native/cli/config_reload.h"
 #include "native/cli/config_values.h"
 #include "native/cli/yaml_tree.h"
 
@@ -352,6 +353,44 @@ TEST_CASE("a named file that cannot be read is a problem, and no file is none") 
   s.environment = {{"HEADSCALE_CONFIG", "/nonexistent/h.yaml"}};
   CHECK(texts(load_config(std::nullopt, s).problems) ==
         std::vector<std::string>{"/nonexistent/h.yaml: cannot be found"});
+}
+
+TEST_CASE("a reload takes over what can follow, and names what waits for a restart") {
+  const auto read = [](const std::string& text) {
+    const LoadedConfig loaded = parse_config(text, "c.yaml", kRoot);
+    REQUIRE(loaded.ok());
+    return loaded.config;
+  };
+  const Config running = read("dns: {base_domain: a.example}\nlisten_addr: 127.0.0.1:1\n");
+  CHECK(take_over(running, running).waiting.empty());
+  const auto [config, waiting] = take_over(
+      running, read("dns: {base_domain: b.example, search_domains: [c.example]}\n"
+                    "listen_addr: 127.0.0.1:2\nserver_url: http://127.0.0.1:1\n"
+                    "tls_cert_path: /c\ntls_key_path: /k\nlog: {level: debug, format: json}\n"
+                    "limits: {body_bytes: 4096, half_open: {total: 300}}\ncli: {timeout: 9s}\n"
+                    "prefixes: {v4: 10.0.0.0/8}\ndisable_check_updates: true\n"));
+  CHECK(config.dns.base_domain == "a.example");
+  CHECK(config.dns.search_domains == TextList{"c.example"});
+  CHECK(config.listen_addr == "127.0.0.1:1");
+  CHECK(config.log.level == "debug");
+  CHECK(config.log.format == "text");
+  CHECK(config.limits.body_bytes == 4096);
+  CHECK(config.prefixes.v4 == "100.64.0.0/10");
+  CHECK(config.tls.cert_path.empty());
+  CHECK(std::set<std::string>(waiting.begin(), waiting.end()) ==
+        std::set<std::string>{"dns.base_domain", "limits.half_open.total", "listen_addr",
+                              "log.format", "prefixes.v4", "tls_cert_path", "tls_key_path"});
+}
+
+TEST_CASE("a certificate follows a reload where there was one") {
+  Config running;
+  running.tls = {"/old.crt", "/old.key"};
+  Config fresh = running;
+  fresh.tls = {"/new.crt", "/new.key"};
+  CHECK(take_over(running, fresh).config.tls.cert_path == "/new.crt");
+  CHECK(take_over(running, fresh).waiting.empty());
+  fresh.tls = {};
+  CHECK(take_over(running, fresh).waiting.size() == 2);
 }
 
 TEST_CASE("YAML is limited in size, depth and expansion") {
