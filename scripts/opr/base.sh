@@ -77,8 +77,8 @@ step_progress() {
   fi
 }
 
-# nearest_word WORD CANDIDATE...: the candidate within an edit distance of 3 (or that begins with
-# WORD, or holds it as a part), else nothing.
+# nearest_word WORD CANDIDATE...: the candidate within an edit distance of 3 and of half of WORD (or
+# that begins with WORD, or holds it as a part), else nothing.
 nearest_word() {
   printf '%s\n' "$@" | awk '
     NR == 1 { word = $0; next }
@@ -101,7 +101,7 @@ nearest_word() {
       if (n >= 3 && index($0, word)) cost = 1
       if (best == "" || cost < least) { best = $0; least = cost }
     }
-    END { if (least <= 3 && least < length(word)) print best }'
+    END { if (least <= 3 && 2 * least <= length(word)) print best }'
 }
 
 # Seconds since boot, in clock ticks, at which a process started: with it a recycled pid is told

@@ -35,9 +35,17 @@ test("a stray command names the nearest one and ends with 2", async () => {
     assert.equal(code, 2);
     assert.match(out, new RegExp(`Did you mean: \\./opr ${meant}$`, "m"), typed);
   }
-  const far = await run(opr, ["xyzzy-nothing"]);
-  assert.equal(far.code, 2);
-  assert.doesNotMatch(far.out, /Did you mean/);
+  for (const typed of ["xyzzy-nothing", "frob"]) {
+    const far = await run(opr, [typed]);
+    assert.equal(far.code, 2);
+    assert.doesNotMatch(far.out, /Did you mean/);
+  }
+});
+
+test("a command that is asked for help gives it and does nothing else", async () => {
+  const { code, out } = await run(opr, ["start", "--help"]);
+  assert.equal(code, 0);
+  assert.match(out, /^Usage: \.\/opr COMMAND/);
 });
 
 test("every test that the threat model names exists", async () => {
