@@ -8,7 +8,9 @@
 #include "native/cli/completion.h"
 #include "native/cli/config_load.h"
 #include "native/cli/output.h"
+#include "native/cli/policy_bypass.h"
 #include "native/cli/policy_command.h"
+#include "native/cli/serve.h"
 #include "native/cli/values.h"
 #include "native/cli/version.h"
 
@@ -22,9 +24,6 @@
 #include <string>
 #include <unistd.h>
 #include <vector>
-#ifdef ES_WITH_SERVE
-#include "native/cli/serve.h"
-#endif
 
 namespace es::cli {
 namespace {
@@ -150,7 +149,30 @@ int run_with_server(const Invocation& in, const LoadedConfig& loaded, Io& io) {
   return run_remote(in, io);
 }
 
-#ifdef ES_WITH_SERVE
+// What the server would answer, from its database, while it does not run.
+int run_without_server(const Invocation& in, const LoadedConfig& loaded, Io& io) {
+  if (!loaded.ok()) {
+    report_error("the configuration is wrong: see 'edgescale configtest'", in.format, io);
+    return kExitError;
+  }
+  const auto bypass = PolicyBypass::open(loaded.config);
+  if (!bypass.ok()) {
+    report_error(bypass.error(), in.format, io);
+    return kExitError;
+  }
+  io.now = std::chrono::floor<Millis>(std::chrono::system_clock::now());
+  io.call = [&](std::string_view method, std::string_view, std::string_view body) {
+    return Result<Answer, CallError>((*bypass)->call(method, body, io.now));
+  };
+  const int code = run_remote(in, io);
+  if (code == kExitOk && in.command == Command::kPolicySet &&
+      loaded.config.policy.mode != "database") {
+    io.err += "warning: policy.mode is \"" + loaded.config.policy.mode +
+              "\": the server does not read the policy from the database\n";
+  }
+  return code;
+}
+
 int run_serve(const Invocation& in, const LoadedConfig& loaded, Io& io) {
   for (const Problem& p : loaded.warnings) io.err += "warning: " + printable(to_text(p)) + "\n";
   for (const Problem& p : loaded.problems) io.err += printable(to_text(p)) + "\n";
@@ -162,7 +184,6 @@ int run_serve(const Invocation& in, const LoadedConfig& loaded, Io& io) {
   io.err.clear();
   return serve(loaded, in.config_path);
 }
-#endif
 
 int run_invocation(const Invocation& in, Io& io) {
   switch (in.command) {
@@ -188,12 +209,10 @@ int run_invocation(const Invocation& in, Io& io) {
     case Command::kDumpConfig:
       io.out += dump_config(loaded.config, Secrets::kMasked);
       return loaded.ok() ? kExitOk : kExitError;
-#ifdef ES_WITH_SERVE
     case Command::kServe:
       return run_serve(in, loaded, io);
-#endif
     default:
-      return run_with_server(in, loaded, io);
+      return in.bypass ? run_without_server(in, loaded, io) : run_with_server(in, loaded, io);
   }
 }
 

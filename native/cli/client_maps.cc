@@ -2,6 +2,7 @@
 
 #include "common/base/ip_address.h"
 #include "common/base/ip_prefix.h"
+#include "native/cli/file_text.h"
 #include "native/cli/values.h"
 #include "native/cli/yaml_tree.h"
 
@@ -9,8 +10,6 @@
 
 #include <charconv>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <utility>
 
 namespace es::cli {
@@ -109,24 +108,11 @@ json json_of(const YamlNode& node) {
   return nullptr;
 }
 
-struct FileText {
-  std::string text;
-};
-
+// With the path in the error.
 Result<FileText, std::string> read_file(const std::string& path, size_t max_bytes) {
-  std::error_code failed;
-  if (!std::filesystem::exists(path, failed)) return path + " cannot be found";
-  if (std::filesystem::is_directory(path, failed)) return path + " is a folder";
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return path + " cannot be opened: permission denied?";
-  std::string text(max_bytes + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(file.gcount()));
-  if (file.bad()) return path + " cannot be read";
-  if (text.size() > max_bytes) {
-    return path + " is larger than " + std::to_string(max_bytes / 1024) + " KiB";
-  }
-  return FileText{std::move(text)};
+  auto file = read_file_text(path, max_bytes);
+  if (!file.ok()) return path + " " + file.error();
+  return file;
 }
 
 }  // namespace

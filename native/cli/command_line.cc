@@ -103,7 +103,7 @@ void add_preauth_keys(CLI::App& root, Invocation& in, Raw& raw) {
   name_one(add(keys, in, Command::kPreauthKeysExpire, "expire", "Let a key expire now",
                {"revoke", "exp", "e"}));
   name_one(add(keys, in, Command::kPreauthKeysDelete, "delete", "Delete a key",
-               {"remove", "rm", "del"}));
+               {"remove", "rm", "del", "d"}));
 }
 
 void add_api_keys(CLI::App& root, Invocation& in, Raw& raw) {
@@ -214,14 +214,20 @@ void add_policy(CLI::App& root, Invocation& in) {
     sub->add_option("--topology", in.topology_file, "Users and nodes, as JSON")->type_name("FILE");
     return sub;
   };
-  add(policy, in, Command::kPolicyGet, "get", "Print the policy in service",
-      {"show", "view", "fetch"});
-  add_file(add(policy, in, Command::kPolicySet, "set",
-               "Put a policy into service, if nothing is wrong with it", {"put", "update"}));
-  CLI::App* c =
-      add_topology(add_file(add(policy, in, Command::kPolicyCheck, "check",
-                                "Print every problem of a policy; asks the server about its users "
-                                "and nodes, unless --topology names them")));
+  const auto add_bypass = [&](CLI::App* sub) {
+    sub->add_flag("--bypass-server-and-access-database-directly", in.bypass,
+                  "Open the configured database while the server is stopped");
+    return sub;
+  };
+  add_bypass(add(policy, in, Command::kPolicyGet, "get", "Print the policy in service",
+                 {"show", "view", "fetch"}));
+  add_bypass(
+      add_file(add(policy, in, Command::kPolicySet, "set",
+                   "Put a policy into service, if nothing is wrong with it", {"put", "update"})));
+  CLI::App* c = add_bypass(add_topology(
+      add_file(add(policy, in, Command::kPolicyCheck, "check",
+                   "Print every problem of a policy; asks the server about its users and nodes, "
+                   "unless --topology names them"))));
   c->add_flag("--offline", in.offline, "Ask nobody; the policy's own tests are not run then");
   c = add(policy, in, Command::kPolicyExplain, "explain",
           "Say which rule decides about a connection");
@@ -262,9 +268,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& in, Raw& raw) {
   add_policy(root, in);
   add_debug(root, in, raw);
   add(root, in, Command::kHealth, "health", "Ask the server whether it is healthy");
-#ifdef ES_WITH_SERVE
   add(root, in, Command::kServe, "serve", "Run the server");
-#endif
   add(root, in, Command::kConfigTest, "configtest", "Say everything that is wrong with the config");
   CLI::App& generate = *add_group(root, "generate", "Generate keys", {"gen"});
   add(generate, in, Command::kGeneratePrivateKey, "private-key",
@@ -490,7 +494,30 @@ void collect(const CLI::App& app, CommandShape& shape) {
   }
 }
 
-ParseEnd usage(std::string text) { return {kExitUsage, "Error: " + std::move(text) + "\n"}; }
+ParseEnd usage(std::string text) {
+  while (text.ends_with('\n')) text.pop_back();
+  return {kExitUsage, "Error: " + std::move(text) + "\n"};
+}
+
+// CLI11's "--user: 1 required TEXT missing", for people.
+std::string words_of(const CLI::ParseError& error) {
+  const std::string text = error.what();
+  const size_t at = text.find(": 1 required ");
+  return at == std::string::npos ? text : text.substr(0, at) + " needs a value";
+}
+
+// From the last word to the first, as CLI11 takes them. "help users create" is cobra's, and thereby
+// Headscale's; --version is everybody's.
+std::vector<std::string> reversed(std::span<const std::string> args) {
+  std::vector<std::string> words(args.rbegin(), args.rend());
+  if (!words.empty() && words.back() == "help") {
+    words.pop_back();
+    words.insert(words.begin(), "--help");
+  } else if (words.size() == 1 && words[0] == "--version") {
+    words[0] = "version";
+  }
+  return words;
+}
 
 }  // namespace
 
@@ -499,7 +526,7 @@ std::variant<Invocation, ParseEnd> parse_command_line(std::span<const std::strin
   Raw raw;
   const auto app = make_app(in, raw);
   try {
-    app->parse(std::vector<std::string>(args.rbegin(), args.rend()));
+    app->parse(reversed(args));
     const CLI::App& at = deepest(*app);
     if (!children(at).empty()) return usage("a command is missing\n\n" + app->help());
     finish(in, raw);
@@ -508,7 +535,7 @@ std::variant<Invocation, ParseEnd> parse_command_line(std::span<const std::strin
   } catch (const CLI::ExtrasError&) {
     return usage(unexpected(deepest(*app), app->remaining(true)));
   } catch (const CLI::ParseError& e) {
-    return usage(std::string(e.what()) + "\nSee " + full_name(deepest(*app)) + " --help");
+    return usage(words_of(e) + "\nSee " + full_name(deepest(*app)) + " --help");
   } catch (const Wrong& wrong) {
     return usage(wrong.text);
   }

@@ -28,16 +28,25 @@ const Json& part_of(const Json& answer, const char* key) {
   return answer.contains(key) ? answer[key] : answer;
 }
 
+Result<Json, Failure> Session::send(std::string_view method, const std::string& target,
+                                    const Json& body) {
+  try {
+    return call_api(io_, method, target, body.dump());
+  } catch (const Json::type_error&) {  // a terminal, or a file, of another encoding
+    return Failure{"what is to be sent is not UTF-8 text"};
+  }
+}
+
 Result<Json, Failure> Session::get(const std::string& target) {
   return call_api(io_, "GET", target, {});
 }
 
 Result<Json, Failure> Session::post(const std::string& target, const Json& body) {
-  return call_api(io_, "POST", target, body.dump());
+  return send("POST", target, body);
 }
 
 Result<Json, Failure> Session::put(const std::string& target, const Json& body) {
-  return call_api(io_, "PUT", target, body.dump());
+  return send("PUT", target, body);
 }
 
 Result<Json, Failure> Session::remove(const std::string& target) {

@@ -3,12 +3,12 @@
 #include "common/limit/limiter.h"
 #include "native/cli/config_keys.h"
 #include "native/cli/config_values.h"
+#include "native/cli/file_text.h"
 #include "native/cli/values.h"
 #include "native/cli/yaml_tree.h"
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <optional>
 #include <set>
@@ -77,6 +77,7 @@ class Loader {
     if (variable("EDGESCALE_EDGE_TOKEN_KEY").empty()) {
       if (const Key* key = find("edge.token_key")) read_variable(*key, "EDGE_TOKEN_KEY");
     }
+    warn_of_misspelt_variables();
   }
 
   void finish() {
@@ -205,6 +206,24 @@ class Loader {
       out_.problems.push_back({"environment", 0, 0, name, reason});
     } else {
       origins_[std::string(key.name)] = {"environment", 0, 0};
+    }
+  }
+
+  // Only of what is nearly a key: other programs may have variables of these prefixes.
+  void warn_of_misspelt_variables() {
+    std::vector<std::string> names;
+    for (const Key& key : keys_) names.push_back(variable_name(key.name));
+    const std::vector<std::string_view> known(names.begin(), names.end());
+    for (const auto& [name, value] : surroundings_.environment) {
+      for (const std::string_view prefix : {"HEADSCALE_", "EDGESCALE_"}) {
+        if (!name.starts_with(prefix)) continue;
+        const std::string_view rest = std::string_view(name).substr(prefix.size());
+        const std::string_view near = near_miss(rest, known);
+        if (near.empty() || near == rest) continue;
+        out_.warnings.push_back({"environment", 0, 0, name,
+                                 "there is no such variable: did you mean " + std::string(prefix) +
+                                     std::string(near) + "?"});
+      }
     }
   }
 
@@ -382,26 +401,6 @@ void load(LoadedConfig& out, std::optional<std::string_view> text,
   loader.finish();
 }
 
-struct FileText {
-  std::string text;
-  std::string trouble;  // empty: it was read
-};
-
-FileText read_file(const std::string& path) {
-  std::error_code error;
-  const auto status = fs::status(path, error);
-  if (error || !fs::exists(status)) return {"", "cannot be found"};
-  if (fs::is_directory(status)) return {"", "is a folder"};
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return {"", "cannot be opened: permission denied?"};
-  std::string text(kMaxConfigBytes + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(file.gcount()));
-  if (file.bad()) return {"", "cannot be read"};
-  if (text.size() > kMaxConfigBytes) return {"", "is larger than 256 KiB"};
-  return {std::move(text), ""};
-}
-
 std::optional<std::string> search_path(const Surroundings& surroundings) {
   std::vector<std::string> folders{"/etc/edgescale", "/etc/headscale"};
   if (const auto home = lookup(surroundings.environment, "HOME"); !home.empty()) {
@@ -466,12 +465,12 @@ LoadedConfig load_config(const std::optional<std::string>& path, const Surroundi
   std::error_code error;
   const fs::path absolute = fs::absolute(*chosen, error);
   out.file = error ? *chosen : absolute.lexically_normal().string();
-  const FileText file = read_file(out.file);
-  if (file.trouble.empty()) {
-    load(out, file.text, surroundings);
+  const auto file = read_file_text(out.file, kMaxConfigBytes);
+  if (file.ok()) {
+    load(out, file->text, surroundings);
   } else {
     load(out, std::nullopt, surroundings);
-    out.problems.insert(out.problems.begin(), {out.file, 0, 0, "", file.trouble});
+    out.problems.insert(out.problems.begin(), {out.file, 0, 0, "", file.error()});
   }
   return out;
 }

@@ -89,7 +89,9 @@ struct Invocation {
   std::string expiry;  // RFC 3339, or a duration from now; empty: now
   bool disable_expiry = false;
 
-  // Policies. A check with a topology, or an offline one, needs no server.
+  // Policies. A check with a topology, or an offline one, needs no server; with `bypass` the
+  // server's database stands for it.
+  bool bypass = false;
   std::string policy_file;
   std::string topology_file;
   bool offline = false;

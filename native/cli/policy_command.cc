@@ -2,6 +2,7 @@
 
 #include "common/base/json_text.h"
 #include "native/cli/app.h"
+#include "native/cli/file_text.h"
 #include "native/policy/index.h"
 
 #include <nlohmann/json.hpp>
@@ -9,8 +10,6 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -41,12 +40,10 @@ struct Tailnet {
 };
 
 std::optional<std::string> read_file(const std::string& path, std::string& err) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) {
-    err += "cannot read " + path + "\n";
-    return std::nullopt;
-  }
-  return std::string(std::istreambuf_iterator<char>(in), {});
+  auto file = read_policy_text(path);
+  if (file.ok()) return std::move(file->text);
+  err += file.error() + "\n";
+  return std::nullopt;
 }
 
 std::vector<std::string> texts(const json& object, const char* key) {

@@ -1,22 +1,17 @@
 // policy get, set, check and explain: what the server does with policies.
+#include "native/cli/file_text.h"
 #include "native/cli/session.h"
 
 #include <nlohmann/json.hpp>
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <iostream>
-#include <iterator>
-
 namespace es::cli {
 namespace {
 
-Result<std::string, Failure> read_policy_file(const std::string& path) {
-  if (path == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return Failure{"cannot read " + path + ": " + std::strerror(errno)};
-  return std::string(std::istreambuf_iterator<char>(in), {});
+// As the body of a request.
+Result<Json, Failure> read_policy(const std::string& path) {
+  const auto file = read_policy_text(path);
+  if (!file.ok()) return Failure{file.error()};
+  return Json{{"policy", file->text}};
 }
 
 }  // namespace
@@ -35,15 +30,15 @@ Outcome Session::policy_get() {
 }
 
 Outcome Session::policy_set() {
-  ES_TRY(const std::string text, read_policy_file(in_.policy_file));
-  ES_TRY(const Json answer, put("/api/v1/policy", Json{{"policy", text}}));
+  ES_TRY(const Json body, read_policy(in_.policy_file));
+  ES_TRY(const Json answer, put("/api/v1/policy", body));
   print(answer, "The policy is in service.");
   return {};
 }
 
 Outcome Session::policy_check() {
-  ES_TRY(const std::string text, read_policy_file(in_.policy_file));
-  ES_TRY(const Json answer, post("/api/v1/policy/check", Json{{"policy", text}}));
+  ES_TRY(const Json body, read_policy(in_.policy_file));
+  ES_TRY(const Json answer, post("/api/v1/policy/check", body));
   print(answer, "The policy is good.");
   return {};
 }

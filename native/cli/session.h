@@ -7,6 +7,7 @@
 #include "native/cli/output.h"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace es::cli {
@@ -29,6 +30,7 @@ class Session {
   Outcome run();
 
  private:
+  Result<Json, Failure> send(std::string_view method, const std::string& target, const Json& body);
   Result<Json, Failure> get(const std::string& target);
   Result<Json, Failure> post(const std::string& target, const Json& body);
   Result<Json, Failure> put(const std::string& target, const Json& body);

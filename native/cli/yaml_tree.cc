@@ -155,6 +155,22 @@ class TreeBuilder : public YAML::EventHandler {
   size_t nodes_ = 0;
 };
 
+// Tabs are the commonest mistake, and yaml-cpp's words for them ("illegal map value") the poorest.
+bool is_indented_with_tab(std::string_view text, int line) {
+  for (; line > 0 && !text.empty(); --line) {
+    text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  }
+  const size_t first = text.find_first_not_of(' ');
+  return first != std::string_view::npos && text[first] == '\t';
+}
+
+YamlError syntax_error(std::string_view text, const YAML::Exception& e) {
+  if (is_indented_with_tab(text, e.mark.line)) {
+    return {e.mark.line + 1, 1, "a tab: YAML is indented with blanks alone"};
+  }
+  return {e.mark.line + 1, e.mark.column + 1, "not valid YAML: " + e.msg};
+}
+
 }  // namespace
 
 Result<YamlNode, YamlError> parse_yaml(std::string_view text) {
@@ -169,7 +185,7 @@ Result<YamlNode, YamlError> parse_yaml(std::string_view text) {
   } catch (const Stop& stop) {
     return stop.error;
   } catch (const YAML::Exception& e) {
-    return YamlError{e.mark.line + 1, e.mark.column + 1, "not valid YAML: " + e.msg};
+    return syntax_error(text, e);
   } catch (const std::exception&) {
     return YamlError{0, 0, "not valid YAML"};
   }

@@ -42,6 +42,7 @@ std::string refused(const std::string& line) {
 TEST_CASE("every command has Headscale's names and aliases") {
   const std::pair<const char*, Command> rows[] = {
       {"version", Command::kVersion},
+      {"--version", Command::kVersion},
       {"health", Command::kHealth},
       {"configtest", Command::kConfigTest},
       {"dumpConfig", Command::kDumpConfig},
@@ -72,6 +73,7 @@ TEST_CASE("every command has Headscale's names and aliases") {
       {"authkey rm -i 1", Command::kPreauthKeysDelete},
       {"authkey remove -i 1", Command::kPreauthKeysDelete},
       {"authkey del -i 1", Command::kPreauthKeysDelete},
+      {"authkey d -i 1", Command::kPreauthKeysDelete},
       {"apikeys create", Command::kApiKeysCreate},
       {"apikey c", Command::kApiKeysCreate},
       {"api list", Command::kApiKeysList},
@@ -237,6 +239,7 @@ TEST_CASE("a wrong command line says what to fix, with exit code 2") {
       {"apikeys delete -i 1 -p a",
        "Error: which key? Give either --id ID or --prefix PREFIX; 'edgescale apikeys list' shows "
        "both"},
+      {"authkey create --user", "Error: --user needs a value"},
       {"completion csh", "Error: SHELL: csh not in {bash,zsh,fish}"},
       {"users list -o xml", "Error: --output: xml not in {json,json-line,yaml}"},
   };
@@ -250,6 +253,10 @@ TEST_CASE("help is not an error and names the whole command") {
   CHECK(end.exit_code == kExitOk);
   CHECK(end.text.find("Usage: edgescale preauthkeys create [OPTIONS] [USER]") != std::string::npos);
   CHECK(end.text.find("--expiration") != std::string::npos);
+  CHECK(std::get<ParseEnd>(parse_command_line(words("help authkey create"))).text == end.text);
+  const auto all = std::get<ParseEnd>(parse_command_line(words("help")));
+  CHECK(all.exit_code == kExitOk);
+  CHECK(all.text == std::get<ParseEnd>(parse_command_line(words("--help"))).text);
 }
 
 namespace {

@@ -77,6 +77,12 @@ const std::string kLaptopAlone = R"({"node":)" + kLaptop + "}";
 
 }  // namespace
 
+TEST_CASE("text of another encoding is refused in words, and nothing is sent") {
+  Script script({});
+  CHECK(script.run({"users", "create", "b\xff"}) == kExitError);
+  CHECK(script.io.err == "Error: what is to be sent is not UTF-8 text\n");
+}
+
 TEST_CASE("nodes are listed as a table and as data") {
   Script table({{"GET /api/v1/node", ok(kLaptopOnly)}});
   CHECK(table.run({"nodes", "list"}) == kExitOk);

@@ -173,6 +173,22 @@ TEST_CASE("the environment wins over the file, and our prefix over Headscale's")
                                  "number, found \"many\""});
 }
 
+TEST_CASE("a variable that is nearly a key's is warned of, others are other programs'") {
+  Surroundings s = kRoot;
+  s.environment = {{"EDGESCALE_LISTEN_ADR", "127.0.0.1:1"}, {"HEADSCALE_LOG_LEVL", "debug"},
+                   {"HEADSCALE_URL", "http://x"},           {"HEADSCALE_API_KEY", "k"},
+                   {"EDGESCALE_CONFIG", "c.yaml"},          {"EDGESCALE_PORT", "tcp://10.0.0.1:80"},
+                   {"EDGESCALE_SERVICE_HOST", "10.0.0.1"},  {"HEADSCALE_LOG_LEVEL", "info"}};
+  const LoadedConfig loaded = parse_config("", "c.yaml", s);
+  CHECK(texts(loaded.problems).empty());
+  CHECK(texts(loaded.warnings) ==
+        std::vector<std::string>{
+            "environment: EDGESCALE_LISTEN_ADR: there is no such variable: did you mean "
+            "EDGESCALE_LISTEN_ADDR?",
+            "environment: HEADSCALE_LOG_LEVL: there is no such variable: did you mean "
+            "HEADSCALE_LOG_LEVEL?"});
+}
+
 TEST_CASE("bad input is refused with place, key and reason") {
   struct Row {
     const char* text;
@@ -279,6 +295,7 @@ TEST_CASE("bad input is refused with place, key and reason") {
       {"- a\n- b", {"c:1:1: expected keys such as \"listen_addr: 127.0.0.1:8080\""}},
       {"a: 1\na: 2", {"c:2:1: the key \"a\" is already given in line 1"}},
       {"a: 'x", {"c:1:6: not valid YAML: illegal EOF in scalar"}},
+      {"log:\n\tlevel: info", {"c:2:1: a tab: YAML is indented with blanks alone"}},
       {"a: !!binary x", {"c:1:4: tags are not accepted here"}},
       {"a: 1\n---\nb: 2", {"c: more than one YAML document"}},
       {"<<: {a: 1}", {"c:1:1: merge keys (<<) are not supported: write the keys out"}},
