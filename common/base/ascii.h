@@ -2,6 +2,7 @@
 // what comes is sound and a look at each byte would be most of their cost.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -12,6 +13,8 @@ namespace es::ascii {
 inline constexpr uint64_t kOnes = 0x0101010101010101;
 inline constexpr uint64_t kHigh = 0x8080808080808080;
 
+// The first of `len` bytes is the lowest: words of less than eight are put together by shifts.
+static_assert(std::endian::native == std::endian::little);
 inline uint64_t load(const char* at, size_t len) {
   uint64_t word = 0;
   std::memcpy(&word, at, len);

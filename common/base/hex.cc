@@ -1,6 +1,7 @@
 #include "common/base/hex.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace es {
@@ -8,6 +9,7 @@ namespace {
 constexpr char kDigits[] = "0123456789abcdef";
 
 // The digits of four bytes, all at once; little-endian both.
+static_assert(std::endian::native == std::endian::little);
 uint64_t eight_digits(uint32_t bytes) {
   uint64_t v = bytes;
   v = (v | v << 16) & 0x0000ffff0000ffff;
