@@ -385,6 +385,10 @@ class Loader {
       note(out_.warnings, "unix_socket_permission",
            "lets everybody on this machine administer the server");
     }
+    if (out_.config.derp.server.enabled && out_.config.server_url.starts_with("http://")) {
+      note(out_.warnings, "derp.server.enabled",
+           "serves nobody: clients reach a relay by HTTPS only, and server_url is http://");
+    }
   }
 
   LoadedConfig& out_;

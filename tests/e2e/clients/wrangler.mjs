@@ -31,10 +31,11 @@ export class Wrangler {
         WRANGLER_SEND_METRICS: "false", CLOUDFLARE_CF_FETCH_ENABLED: "false", WRANGLER_HIDE_BANNER: "true",
         WRANGLER_LOG_PATH: path.join(host.folder, "wrangler-logs"),
         WRANGLER_REGISTRY_PATH: path.join(host.folder, "wrangler-registry") } }));
+    // It builds the module first, where `./opr test` has not.
     await until("wrangler dev serves", () => {
       if (worker.process.exitCode !== null) throw new Error(worker.process.text);
       return worker.process.text.includes("Ready on");
-    }, { timeoutMs: 60_000 });
+    }, { timeoutMs: 180_000 });
     return worker;
   }
 

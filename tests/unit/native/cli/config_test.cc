@@ -344,6 +344,8 @@ TEST_CASE("what does nothing yet is accepted with a warning") {
         std::vector<std::string>{
             "c:1:1: grpc_listen_addr: has no effect: there is no gRPC here",
             "c:3:34: database.gorm.slow_threshold: has no effect here",
+            "c:4:17: derp.server.enabled: serves nobody: clients reach a relay by HTTPS only, and "
+            "server_url is http://",
             "c:5:8: oidc.scope: " + later,
             "c:6:1: ephemeral_node_inactivity_timeout: is called "
             "node.ephemeral.inactivity_timeout now",
