@@ -57,13 +57,16 @@ Parsed<Alias> parse_autogroup(Alias alias) {
     alias.kind = Kind::kInternet;
   } else if (name == "danger-all") {
     alias.kind = Kind::kDangerAll;
+  } else if (name == "shared") {
+    alias.kind = Kind::kShared;
   } else if (const auto role = parse_role(name); role && *role != Role::kMember) {
     alias.kind = Kind::kRole;
     alias.role = *role;
   } else {
     return Reason{
-        "invalid autogroup; there are autogroup:member, tagged, self, internet, danger-all, owner, "
-        "admin, it-admin, network-admin, billing-admin and auditor"};
+        "invalid autogroup; there are autogroup:member, tagged, self, internet, danger-all, "
+        "shared, "
+        "owner, admin, it-admin, network-admin, billing-admin and auditor"};
   }
   return alias;
 }

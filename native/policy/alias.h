@@ -47,6 +47,7 @@ struct Alias {
     kSelf,        // autogroup:self: the source's own user's untagged devices
     kInternet,    // autogroup:internet
     kDangerAll,   // autogroup:danger-all: every address there is
+    kShared,      // autogroup:shared: people of other tailnets; nobody, as nodes are not shared
   };
 
   Kind kind = Kind::kAny;

@@ -85,6 +85,7 @@ uint32_t IndexState::intern_selector(const Alias& alias) {
     case Kind::kUserDomain:
     case Kind::kGroup:
     case Kind::kRole:
+    case Kind::kShared:
       selector.identity = true;  // through UserEntry::selectors
       break;
     case Kind::kRange:

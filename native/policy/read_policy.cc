@@ -100,10 +100,11 @@ std::string Reader::string(const Value* value, std::string_view what) {
 
 Policy Reader::read(const Value& root) {
   if (root.null()) return std::move(policy_);
-  const auto section = fields(
-      root, "a policy",
-      {"groups", "hosts", "ipsets", "tagOwners", "postures", "defaultSrcPosture", "acls", "grants",
-       "ssh", "nodeAttrs", "autoApprovers", "tests", "sshTests", "randomizeClientPort"});
+  const auto section =
+      fields(root, "a policy",
+             {"groups", "hosts", "ipsets", "tagOwners", "postures", "defaultSrcPosture", "acls",
+              "grants", "ssh", "nodeAttrs", "autoApprovers", "tests", "sshTests",
+              "randomizeClientPort", "disableIPv4"});
   // In this order: rules refer to names.
   constexpr std::array kReaders = {&Reader::groups,
                                    &Reader::hosts,
@@ -118,7 +119,8 @@ Policy Reader::read(const Value& root) {
                                    &Reader::auto_approvers,
                                    &Reader::tests,
                                    &Reader::ssh_tests,
-                                   &Reader::randomize_client_port};
+                                   &Reader::randomize_client_port,
+                                   &Reader::disable_ipv4};
   for (size_t i = 0; i < section.size(); ++i) {
     if (section[i] != nullptr) (this->*kReaders[i])(*section[i]);
   }
@@ -160,8 +162,8 @@ bool Reader::allowed(const Alias& alias, Side side) {
       problem(alias.at, name + " not valid on the src side of a rule");
       return false;
     case Side::kDestination:
-      if (k != Kind::kDangerAll) return true;
-      problem(alias.at, "cannot use autogroup:danger-all as a dst");
+      if (k != Kind::kDangerAll && k != Kind::kShared) return true;
+      problem(alias.at, "cannot use " + alias.text + " as a dst");
       return false;
     case Side::kSshSource:
       if (node_set) return true;
@@ -179,7 +181,8 @@ bool Reader::allowed(const Alias& alias, Side side) {
                   "autogroup:member, autogroup:tagged or the autogroup of a role");
       return false;
     case Side::kTarget:
-      if (k != Kind::kSelf && k != Kind::kInternet && k != Kind::kDangerAll) return true;
+      if (k != Kind::kSelf && k != Kind::kInternet && k != Kind::kDangerAll && k != Kind::kShared)
+        return true;
       problem(alias.at, "nodeAttrs target does not support this autogroup: " + name);
       return false;
     case Side::kOwner:
@@ -361,6 +364,16 @@ void Reader::randomize_client_port(const Value& value) {
   if (expect(value, Value::Kind::kBool, "randomizeClientPort")) {
     policy_.randomize_client_port = value.boolean;
   }
+}
+
+// The attribute disable-ipv4 for everybody.
+void Reader::disable_ipv4(const Value& value) {
+  if (!expect(value, Value::Kind::kBool, "disableIPv4") || !value.boolean) return;
+  NodeAttr attr;
+  attr.at = value.at;
+  attr.targets.push_back(std::get<Alias>(parse_alias("*", value.at)));
+  attr.caps = std::make_shared<const tailcfg::CapMap>(tailcfg::CapMap{{"disable-ipv4", {}}});
+  policy_.node_attrs.push_back(std::move(attr));
 }
 
 }  // namespace es::policy

@@ -96,8 +96,15 @@ void Reader::acls(const Value& value) {
 }
 
 void Reader::acl(const Value& value) {
-  const auto f = fields(value, "an acl", {"action", "proto", "src", "dst", "srcPosture"});
+  auto f =
+      fields(value, "an acl", {"action", "proto", "src", "dst", "srcPosture", "users", "ports"});
   if (!value.is(Value::Kind::kObject)) return;
+  // "users" and "ports" are what src and dst were called at first.
+  for (const auto& [now, then] : {std::pair{2, 5}, {3, 6}}) {
+    if (f[then] == nullptr) continue;
+    if (f[now] != nullptr) problem(f[then]->at, "an acl has either src or users, dst or ports");
+    f[now] = f[then];
+  }
   if (const std::string action = string(f[0], "action"); action != "accept") {
     problem(f[0] == nullptr ? value.at : f[0]->at,
             "action=" + quoted(action) + " is not supported; the only action is \"accept\"");

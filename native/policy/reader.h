@@ -78,6 +78,7 @@ class Reader {
   void tests(const Value& value);
   void ssh_tests(const Value& value);
   void randomize_client_port(const Value& value);
+  void disable_ipv4(const Value& value);
 
   // An alias that is allowed on this side and whose name is defined; reports it if it is not.
   std::optional<Alias> alias(const Text& text, Side side);

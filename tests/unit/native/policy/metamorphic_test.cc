@@ -16,7 +16,7 @@ using nlohmann::json;
 namespace {
 
 constexpr uint64_t kSeed = 4;
-constexpr uint64_t kRounds = 25;
+constexpr uint64_t kRounds = 8;
 
 std::string sorted_filter(const PolicyIndex& index, NodeId id) {
   std::multiset<std::string> rules;

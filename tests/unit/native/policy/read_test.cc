@@ -176,6 +176,54 @@ TEST_CASE("limits on rules and on their expansion hold") {
              Catch::Contains("more than 50 destinations with ports"));
 }
 
+TEST_CASE("what older policy files say is understood") {
+  const char* now = R"({"tagOwners": {"tag:web": []}, "acls": [{"action": "accept",
+    "src": ["a@x", "autogroup:shared"], "dst": ["tag:web:22"]}]})";
+  const char* then = R"({"tagOwners": {"tag:web": []}, "disableIPv4": true, "acls": [
+    {"action": "accept", "users": ["a@x", "autogroup:shared"], "ports": ["tag:web:22"]}]})";
+  es::policy::Problems problems;
+  const auto a = es::policy::read_policy(now, {}, problems);
+  const auto b = es::policy::read_policy(then, {}, problems);
+  INFO(problems.text());
+  REQUIRE(a != nullptr);
+  REQUIRE(b != nullptr);
+  REQUIRE(b->grants.size() == 1);
+  CHECK(b->grants[0].sources->at(0).text == a->grants[0].sources->at(0).text);
+  CHECK(b->grants[0].destinations.at(0).text == "tag:web");
+  REQUIRE(b->node_attrs.size() == 1);
+  CHECK(b->node_attrs[0].caps->at(0).name == "disable-ipv4");
+  CHECK_THAT(problems_of(R"({"acls": [{"action": "accept", "src": ["*"], "users": ["*"],
+                             "dst": ["*:*"]}]})"),
+             Catch::Contains("either src or users"));
+  CHECK_THAT(problems_of(R"({"acls": [{"action": "accept", "src": ["*"],
+                             "dst": ["autogroup:shared:*"]}]})"),
+             Catch::Contains("cannot use autogroup:shared as a dst"));
+}
+
+TEST_CASE("the largest documents of each shape are refused for what is too much, or read") {
+  constexpr size_t kSize = (4 << 20) - 1000;
+  const auto filled = [](std::string text, const std::string& item, const std::string& end) {
+    text.reserve(kSize);
+    while (text.size() + item.size() + end.size() < kSize) text += item;
+    return text + end;
+  };
+  const auto contains = [](const char* text) { return Catch::Contains(text); };
+  CHECK_THAT(problems_of("{\"acls\": " + filled("", "[", "")), contains("nested deeper than 64"));
+  CHECK_THAT(problems_of(filled("", "{\"a\":", "")), contains("nested deeper than 64"));
+  CHECK_THAT(problems_of(
+                 filled("{\"acls\": [", R"({"action":"accept","src":["*"],"dst":["*:1"]},)", "]}")),
+             contains("more than 20000 rules"));
+  CHECK_THAT(problems_of(filled("{\"acls\": [{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[",
+                                "\"10.0.0.1:22\",", "]}]}")),
+             contains("more than 20000 rules"));
+  CHECK_THAT(problems_of(filled("{\"tests\": [", R"({"src":"*","accept":["*:22"]},)", "]}")),
+             contains("more than 10000 tests"));
+  CHECK_THAT(problems_of(filled("{\"groups\": {\"group:a\": [", "1,", "]}}")),
+             contains("more than 1000000 values"));
+  CHECK(problems_of(filled("{\"groups\": {\"group:a\": [", "\"somebody@example.com\",", "]}}"))
+            .empty());
+}
+
 TEST_CASE("a policy of 10 MB is refused at once") {
   CHECK_THAT(problems_of("{\"groups\": {}" + std::string(10 << 20, ' ') + "}"),
              Catch::Contains("bytes; at most"));
