@@ -115,7 +115,8 @@ class RegisterPages {
   std::optional<Waiting> find(const Request& request, const Reply& reply);
   void sign_in(const Waiting& waiting, const Request& request, const Reply& reply);
   void decide(const Waiting& waiting, const Request& request, const Reply& reply);
-  void decide_ssh(const PendingSshCheck& waiting, const Request& request, const Reply& reply);
+  void decide_ssh(const PendingSshCheck& waiting, std::string_view key_id, const Request& request,
+                  const Reply& reply);
   void approve(const PendingRegistration& waiting, std::string_view key_id, const Request& request,
                const Reply& reply);
   void reject(const PendingRegistration& waiting, const Reply& reply);
@@ -281,7 +282,7 @@ void RegisterPages::decide(const Waiting& waiting, const Request& request, const
         403, page_of(waiting, request.received, "You are no longer signed in: sign in again.")));
   }
   if (const auto* check = std::get_if<PendingSshCheck>(&waiting)) {
-    return decide_ssh(*check, request, reply);
+    return decide_ssh(*check, *key_id, request, reply);
   }
   const auto& registration = std::get<PendingRegistration>(waiting);
   if (form_value(request.body, "action") == "approve")
@@ -289,11 +290,12 @@ void RegisterPages::decide(const Waiting& waiting, const Request& request, const
   reject(registration, reply);
 }
 
-void RegisterPages::decide_ssh(const PendingSshCheck& waiting, const Request& request,
-                               const Reply& reply) {
+void RegisterPages::decide_ssh(const PendingSshCheck& waiting, std::string_view key_id,
+                               const Request& request, const Reply& reply) {
   const bool approves = form_value(request.body, "action") == "approve";
-  const auto done = approves ? ssh_checks_.approve(waiting.auth_id, request.received)
-                             : ssh_checks_.reject(waiting.auth_id, request.received);
+  const std::string by = "API key " + std::string(key_id);
+  const auto done = approves ? ssh_checks_.approve(waiting.auth_id, by, request.received)
+                             : ssh_checks_.reject(waiting.auth_id, by, request.received);
   if (!done.ok()) {
     return reply(page(409, message_page("Not decided", done.error().text, {}, Tone::kBad)));
   }

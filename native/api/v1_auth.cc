@@ -1,6 +1,7 @@
 // /api/v1/auth and /api/v1/node/register: registrations and SSH log-ins that wait for an operator.
 #include "common/base/ip_prefix.h"
 #include "common/base/rfc3339.h"
+#include "common/token/token.h"
 #include "native/api/answers.h"
 #include "native/api/body.h"
 #include "native/api/render.h"
@@ -17,6 +18,14 @@ constexpr std::string_view kBadAuthId =
     "invalid auth id: expected hskey-authreq- and 24 letters or digits, as the address of the "
     "log-in "
     "page ends";
+
+// For the log: an id of a key is no secret. The gate has verified the key.
+std::string who_asks(const Request& request) {
+  if (request.trust == net::Trust::kLocalSocket) return "the unix socket";
+  const auto bearer = token::bearer_token(request.field("Authorization").value_or(""));
+  const auto key = token::parse_token(bearer.ok() ? *bearer : std::string_view());
+  return "API key " + std::string(key.ok() ? key->id : "?");
+}
 
 // Or was tried: anything but that no log-in waits under the id.
 bool is_decided(const Result<void, control::Refusal>& result) {
@@ -65,7 +74,7 @@ void V1::auth_approve(const Request& request, const Reply& reply) {
   const auto id = control::parse_auth_id(body->text("authId", "auth_id"));
   if (body->error()) return reply(error(*body->error()));
   if (!id) return reply(error(400, kBadAuthId));
-  const auto log_in = ssh_checks_.approve(*id, request.received);
+  const auto log_in = ssh_checks_.approve(*id, who_asks(request), request.received);
   if (is_decided(log_in)) return reply_empty(reply)(log_in);
   if (!tailnet_.registration(*id)) {
     return reply(error(404, control::kNoSuchRegistration));
@@ -89,7 +98,7 @@ void V1::auth_reject(const Request& request, const Reply& reply) {
   const auto id = control::parse_auth_id(body->text("authId", "auth_id"));
   if (body->error()) return reply(error(*body->error()));
   if (!id) return reply(error(400, kBadAuthId));
-  const auto log_in = ssh_checks_.reject(*id, request.received);
+  const auto log_in = ssh_checks_.reject(*id, who_asks(request), request.received);
   if (is_decided(log_in)) return reply_empty(reply)(log_in);
   tailnet_.reject(*id, reply_empty(reply));
 }

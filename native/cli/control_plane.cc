@@ -220,15 +220,24 @@ control::SshChecks::Options ControlPlane::State::ssh_options(const Config& confi
   options.lifetime = config.tuning.register_cache_expiration;
   options.max_open = config.tuning.register_cache_max_entries;
   options.random = fill_random;
-  options.on_event = [this](Event event, const control::SshLogin& login) {
+  options.on_event = [this](Event event, const control::SshLogin& login, std::string_view by) {
     // In the order of Event.
     constexpr std::array<std::string_view, 5> kWords = {
         "an SSH log-in waits for an approval", "an SSH log-in was approved not long ago",
         "an SSH log-in was approved", "an SSH log-in was refused",
         "an SSH log-in was not approved in time"};
-    log.write_bounded(
-        telemetry::Level::kInfo, kWords[static_cast<size_t>(event)],
-        {{"source", login.source}, {"destination", login.destination}, {"login", login.login}});
+    const std::string_view words = kWords[static_cast<size_t>(event)];
+    // Only the clients' part is bounded: nobody may crowd out what operators did.
+    if (by.empty()) {
+      log.write_bounded(
+          telemetry::Level::kInfo, words,
+          {{"source", login.source}, {"destination", login.destination}, {"login", login.login}});
+    } else {
+      log.info(words, {{"source", login.source},
+                       {"destination", login.destination},
+                       {"login", login.login},
+                       {"by", by}});
+    }
   };
   return options;
 }

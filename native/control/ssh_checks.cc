@@ -14,9 +14,13 @@ constexpr std::string_view kTooLate =
     "This SSH connection was not approved in time. Connect again for a new address.\r\n";
 constexpr std::string_view kTooMany =
     "Too many SSH connections wait for an approval. Try again later.\r\n";
+constexpr std::string_view kReplaced = "A newer SSH connection waits in place of this one.\r\n";
 
 // No policy asks for less (Headscale: checkPeriod is at most 168h).
 constexpr Millis kMaxPeriod = std::chrono::hours(168);
+
+// What an approval of one log-in leaves a client that has to connect anew to hear of it.
+constexpr Millis kMinPeriod = std::chrono::minutes(1);
 
 Refusal nothing_waits() {
   return {Reason::kNotFound, "no SSH log-in is waiting under this id: it was decided, or too old"};
@@ -40,6 +44,13 @@ tailcfg::SshAction acceptance() {
 
 }  // namespace
 
+struct SshChecks::Decision {
+  Verdict verdict = Verdict::kNone;
+  std::string_view by;
+  WallTime at{};
+  uint64_t epoch = 0;  // of the policy
+};
+
 SshChecks::SshChecks(Tailnet& tailnet, Options options)
     : tailnet_(tailnet), options_(std::move(options)) {}
 
@@ -50,9 +61,23 @@ std::optional<SshCheck> SshChecks::rule_of(const SshLogin& login, WallTime now) 
   return rule;
 }
 
-void SshChecks::tell(Event event, const SshLogin& login, Calls& calls) const {
+std::optional<SshCheck> SshChecks::rule_of(const Open& open, WallTime now) const {
+  auto rule = rule_of(open.login, now);
+  const bool same = rule && rule->source->node_key == open.source_key &&
+                    rule->source_owner == open.source_owner && rule->period == open.period;
+  return same ? std::move(rule) : std::nullopt;
+}
+
+bool SshChecks::still_decided(const Open& open, const SshCheck& rule, WallTime now) {
+  if (open.verdict != Verdict::kApproved) return open.verdict == Verdict::kRejected;
+  return open.decided_epoch == rule.policy_epoch &&
+         now - open.decided < std::max<Millis>(rule.period, kMinPeriod);
+}
+
+void SshChecks::tell(Event event, const SshLogin& login, Calls& calls, std::string_view by) const {
   if (!options_.on_event) return;
-  calls.push_back([this, event, login] { options_.on_event(event, login); });
+  calls.push_back(
+      [this, event, login, by = std::string(by)] { options_.on_event(event, login, by); });
 }
 
 void SshChecks::finish(OpenMap::iterator it, tailcfg::SshAction action, Calls& calls) {
@@ -67,7 +92,8 @@ bool SshChecks::remembered(const SshLogin& login, const SshCheck& rule, WallTime
   if (rule.policy_epoch != approvals_epoch_) return false;
   const auto it = approvals_.find(login);
   if (it == approvals_.end() || it->second.source_key != rule.source->node_key) return false;
-  return now - it->second.at < rule.period;
+  // A clock that was set back prolongs nothing.
+  return now >= it->second.at && now - it->second.at < rule.period;
 }
 
 void SshChecks::remember(const Open& open, const SshCheck& rule, WallTime now) {
@@ -95,15 +121,18 @@ SshChecks::Ticket SshChecks::ask(const tailcfg::MachineKey& machine, SshLogin lo
     const auto it = auth_id.empty() ? open_.end() : open_.find(auth_id);
     if (!rule || rule->destination->machine_key != machine) {
       reply(rejection(kNotPermitted));
-    } else if (it != open_.end() && it->second.login == login &&
-               it->second.source_key == rule->source->node_key) {
+    } else if (it != open_.end() && it->second.login == login && rule_of(it->second, now)) {
       Open& open = it->second;
       // The stream before is a dead connection's: a client asks once at a time.
       if (Answer before = std::exchange(open.answer, std::move(answer))) {
-        calls.push_back([before = std::move(before)] { before(rejection(kTooMany)); });
+        calls.push_back([before = std::move(before)] { before(rejection(kReplaced)); });
       }
       open.ticket = ticket;
-      if (open.verdict != Verdict::kNone) give_verdict(it, calls);
+      if (still_decided(open, *rule, now)) {
+        give_verdict(it, calls);
+      } else {
+        open.verdict = Verdict::kNone;
+      }
     } else if (remembered(login, *rule, now)) {
       tell(Event::kRemembered, login, calls);
       reply(acceptance());
@@ -121,7 +150,11 @@ tailcfg::SshAction SshChecks::hold(SshLogin login, const SshCheck& rule, WallTim
                                    Calls& calls) {
   const std::string id = make_auth_id(options_.random);
   tell(Event::kAsked, login, calls);
-  open_[id] = Open{std::move(login), rule.source->node_key, now, 0, {}, Verdict::kNone};
+  open_[id] = Open{.login = std::move(login),
+                   .source_key = rule.source->node_key,
+                   .source_owner = rule.source_owner,
+                   .period = rule.period,
+                   .created = now};
   tailcfg::SshAction action;
   action.message =
       "# This SSH connection needs an operator's approval.\r\n# To approve it, visit: ";
@@ -155,7 +188,7 @@ bool SshChecks::make_room_for(const SshLogin& login, Calls& calls) {
   const Found pair =
       look_for([&](const SshLogin& l) { return to_destination(l) && l.source == login.source; });
   if (pair.count >= kMaxOpenOfPair) {
-    finish(pair.oldest, rejection(kTooMany), calls);
+    finish(pair.oldest, rejection(kReplaced), calls);
   } else if (const Found all = look_for(to_destination); all.count >= kMaxOpenOfDestination) {
     finish(all.oldest, rejection(kTooMany), calls);
   }
@@ -175,7 +208,7 @@ std::optional<PendingSshCheck> SshChecks::pending(std::string_view auth_id, Wall
   const auto it = open_.find(auth_id);
   if (it == open_.end() || it->second.verdict != Verdict::kNone) return std::nullopt;
   const Open& open = it->second;
-  const auto rule = rule_of(open.login, now);
+  const auto rule = rule_of(open, now);
   if (!rule) return std::nullopt;
   return PendingSshCheck{.auth_id = it->first,
                          .source = rule->source->row.given_name,
@@ -186,34 +219,35 @@ std::optional<PendingSshCheck> SshChecks::pending(std::string_view auth_id, Wall
                          .expires = open.created + options_.lifetime};
 }
 
-Result<void, Refusal> SshChecks::decide(std::string_view auth_id, Verdict verdict, WallTime now) {
+Result<void, Refusal> SshChecks::decide(std::string_view auth_id, Decision decision) {
   Calls calls;
   Result<void, Refusal> result;
   {
     const std::lock_guard lock(mutex_);
     const auto it = open_.find(auth_id);
     if (it == open_.end() || it->second.verdict != Verdict::kNone ||
-        now - it->second.created >= options_.lifetime) {
+        decision.at - it->second.created >= options_.lifetime) {
       return nothing_waits();
     }
-    const auto rule = rule_of(it->second.login, now);
-    if (!rule || rule->source->node_key != it->second.source_key) {
+    const auto rule = rule_of(it->second, decision.at);
+    if (rule) decision.epoch = rule->policy_epoch;
+    if (!rule) {
       tell(Event::kRejected, it->second.login, calls);
       finish(it, rejection(kNotPermitted), calls);
       result = Refusal{Reason::kConflict,
                        "the policy no longer asks for this approval, or a node is gone: the SSH "
                        "connection was refused"};
-    } else if (verdict == Verdict::kRejected) {
-      settle(it, verdict, calls);
+    } else if (decision.verdict == Verdict::kRejected) {
+      settle(it, decision, calls);
     } else {
       const SshLogin login = it->second.login;
-      remember(it->second, *rule, now);
-      settle(it, verdict, calls);
+      remember(it->second, *rule, decision.at);
+      settle(it, decision, calls);
       // What waits beside it for the same would not be asked for any more.
       for (auto other = open_.begin(); rule->period.count() > 0 && other != open_.end();) {
         const auto at = other++;
         const bool same = at->second.login == login && at->second.verdict == Verdict::kNone;
-        if (same) settle(at, verdict, calls);
+        if (same) settle(at, decision, calls);
       }
     }
   }
@@ -222,11 +256,14 @@ Result<void, Refusal> SshChecks::decide(std::string_view auth_id, Verdict verdic
 }
 
 // Answers who waits; otherwise the verdict waits for him.
-void SshChecks::settle(OpenMap::iterator it, Verdict verdict, Calls& calls) {
-  const bool approved = verdict == Verdict::kApproved;
-  tell(approved ? Event::kApproved : Event::kRejected, it->second.login, calls);
-  it->second.verdict = verdict;
-  if (it->second.answer) give_verdict(it, calls);
+void SshChecks::settle(OpenMap::iterator it, const Decision& decision, Calls& calls) {
+  const bool approved = decision.verdict == Verdict::kApproved;
+  Open& open = it->second;
+  tell(approved ? Event::kApproved : Event::kRejected, open.login, calls, decision.by);
+  open.verdict = decision.verdict;
+  open.decided = decision.at;
+  open.decided_epoch = decision.epoch;
+  if (open.answer) give_verdict(it, calls);
 }
 
 void SshChecks::give_verdict(OpenMap::iterator it, Calls& calls) {
@@ -234,12 +271,14 @@ void SshChecks::give_verdict(OpenMap::iterator it, Calls& calls) {
   finish(it, approved ? acceptance() : rejection(kRejected), calls);
 }
 
-Result<void, Refusal> SshChecks::approve(std::string_view auth_id, WallTime now) {
-  return decide(auth_id, Verdict::kApproved, now);
+Result<void, Refusal> SshChecks::approve(std::string_view auth_id, std::string_view by,
+                                         WallTime now) {
+  return decide(auth_id, {Verdict::kApproved, by, now});
 }
 
-Result<void, Refusal> SshChecks::reject(std::string_view auth_id, WallTime now) {
-  return decide(auth_id, Verdict::kRejected, now);
+Result<void, Refusal> SshChecks::reject(std::string_view auth_id, std::string_view by,
+                                        WallTime now) {
+  return decide(auth_id, {Verdict::kRejected, by, now});
 }
 
 void SshChecks::tick(WallTime now) {
@@ -254,8 +293,7 @@ void SshChecks::tick(WallTime now) {
         finish(it, rejection(kTooLate), calls);
         continue;
       }
-      const auto rule = rule_of(open.login, now);
-      if (rule && rule->source->node_key == open.source_key) continue;
+      if (rule_of(open, now)) continue;
       if (open.verdict == Verdict::kNone) tell(Event::kRejected, open.login, calls);
       finish(it, rejection(kNotPermitted), calls);
     }

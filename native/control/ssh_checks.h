@@ -9,7 +9,9 @@
 // the address. Only the destination's own machine may ask, and only about log-ins for which the
 // policy has a check rule now: everything else gets one and the same refusal, and nothing is kept
 // of it. The rule is looked up anew at every step, so a rule that goes ends what waits under it.
-// Another policy forgets approvals, and so does the source's new node key.
+// Another policy forgets approvals, also those that nobody has fetched yet, and so does the
+// source's new node key. An owner or a period other than the person who decides was shown ends the
+// wait.
 //
 // State is memory only: a restart forgets what waits (the client is given a new address) and what
 // was approved (it is asked again). At most kMaxOpenOfPair and kMaxOpenOfDestination wait, beyond
@@ -71,8 +73,8 @@ class SshChecks {
     Millis lifetime{15 * 60'000};  // of what waits; clients give up after 30 minutes
     size_t max_open = 1024;        // beyond it new ones are refused
     std::function<void(MutableBytes)> random;
-    // For the log; called outside the lock.
-    std::function<void(Event, const SshLogin&)> on_event;
+    // For the log; called outside the lock. `by`: who decided.
+    std::function<void(Event, const SshLogin&, std::string_view by)> on_event;
   };
 
   // The tailnet must outlive it.
@@ -86,8 +88,8 @@ class SshChecks {
 
   // What waits under this id; nullopt: nothing does, or the policy no longer asks for it.
   std::optional<PendingSshCheck> pending(std::string_view auth_id, WallTime now) const;
-  Result<void, Refusal> approve(std::string_view auth_id, WallTime now);
-  Result<void, Refusal> reject(std::string_view auth_id, WallTime now);
+  Result<void, Refusal> approve(std::string_view auth_id, std::string_view by, WallTime now);
+  Result<void, Refusal> reject(std::string_view auth_id, std::string_view by, WallTime now);
 
   // Ends what is too old and what the policy no longer allows. Call about once a second.
   void tick(WallTime now);
@@ -97,10 +99,14 @@ class SshChecks {
   struct Open {
     SshLogin login;
     tailcfg::NodeKey source_key;
+    std::string source_owner;  // as they were when it was asked
+    std::chrono::seconds period{};
     WallTime created{};
     Ticket ticket = 0;
-    Answer answer;                     // null: nobody waits just now
+    Answer answer{};                   // null: nobody waits just now
     Verdict verdict = Verdict::kNone;  // for who comes to wait after the decision
+    WallTime decided{};
+    uint64_t decided_epoch = 0;  // of the policy then
   };
   struct Approval {
     tailcfg::NodeKey source_key;
@@ -112,16 +118,20 @@ class SshChecks {
 
   // All below: under the lock.
   std::optional<SshCheck> rule_of(const SshLogin& login, WallTime now) const;
+  // The rule, if it is still the one that this waits under.
+  std::optional<SshCheck> rule_of(const Open& open, WallTime now) const;
+  static bool still_decided(const Open& open, const SshCheck& rule, WallTime now);
   bool remembered(const SshLogin& login, const SshCheck& rule, WallTime now);
   void remember(const Open& open, const SshCheck& rule, WallTime now);
   tailcfg::SshAction hold(SshLogin login, const SshCheck& rule, WallTime now, Calls& calls);
   bool make_room_for(const SshLogin& login, Calls& calls);
   void finish(OpenMap::iterator it, tailcfg::SshAction action, Calls& calls);
-  void settle(OpenMap::iterator it, Verdict verdict, Calls& calls);
+  struct Decision;
+  void settle(OpenMap::iterator it, const Decision& decision, Calls& calls);
   void give_verdict(OpenMap::iterator it, Calls& calls);
-  void tell(Event event, const SshLogin& login, Calls& calls) const;
+  void tell(Event event, const SshLogin& login, Calls& calls, std::string_view by = {}) const;
   // Takes the lock.
-  Result<void, Refusal> decide(std::string_view auth_id, Verdict verdict, WallTime now);
+  Result<void, Refusal> decide(std::string_view auth_id, Decision decision);
 
   Tailnet& tailnet_;
   const Options options_;

@@ -240,7 +240,7 @@ TEST_CASE("a client that asks about an SSH log-in is told to hold, and then what
   const h2::StreamId waiting = site.client.request(first + "&auth_id=" + id, "", "GET");
   site.settle();
   CHECK_FALSE(site.client.closed.contains(waiting));
-  REQUIRE(site.ssh_checks.approve(id, site.now).ok());
+  REQUIRE(site.ssh_checks.approve(id, "ben", site.now).ok());
   site.settle();
   REQUIRE(site.client.closed.contains(waiting));
   CHECK(json::parse(site.client.bodies[waiting]).at("accept") == true);
@@ -277,7 +277,7 @@ TEST_CASE(
     site.settle();
     site.client.client.reset(waiting, h2::ErrorCode::kCancel);
     site.settle();
-    REQUIRE(site.ssh_checks.reject(id, site.now).ok());
+    REQUIRE(site.ssh_checks.reject(id, "ben", site.now).ok());
     // The verdict waits for him who comes back.
     CHECK(json::parse(site.ask("GET", path + "&auth_id=" + id).second).at("reject") == true);
   }
@@ -288,7 +288,7 @@ TEST_CASE(
     site.settle();
     REQUIRE(site.client.closed.contains(waiting));
     CHECK(site.client.closed[waiting] == h2::ErrorCode::kCancel);
-    REQUIRE(site.ssh_checks.approve(id, site.now).ok());
+    REQUIRE(site.ssh_checks.approve(id, "ben", site.now).ok());
   }
 }
 

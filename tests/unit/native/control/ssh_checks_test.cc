@@ -40,8 +40,9 @@ class Checks {
       for (uint8_t& b : out) b = 0;
       out[0] = ++random_;
     };
-    options.on_event = [this](Event event, const SshLogin& login) {
+    options.on_event = [this](Event event, const SshLogin& login, std::string_view by) {
       events.push_back(event);
+      deciders.emplace_back(by);
       logins.push_back(login);
     };
     return options;
@@ -90,6 +91,7 @@ class Checks {
   SshChecks checks;
   std::vector<Event> events;
   std::vector<SshLogin> logins;
+  std::vector<std::string> deciders;
 
  private:
   uint8_t random_ = 0;
@@ -123,14 +125,14 @@ TEST_CASE("a log-in under a check rule waits, with an address to approve it at")
   CHECK(pending->period == hours(12));
   CHECK(pending->expires == c.net.now + Millis{15 * 60'000});
 
-  REQUIRE(c.checks.approve(id, c.net.now).ok());
+  REQUIRE(c.checks.approve(id, "ben", c.net.now).ok());
   REQUIRE(waiting->accepted());
   CHECK(waiting->told->allow_agent_forwarding);
   CHECK(waiting->told->allow_local_port_forwarding);
   CHECK(waiting->told->allow_remote_port_forwarding);
   CHECK_FALSE(c.checks.pending(id, c.net.now).has_value());
-  CHECK(c.checks.approve(id, c.net.now).error().reason == Reason::kNotFound);
-  CHECK(c.checks.reject(id, c.net.now).error().reason == Reason::kNotFound);
+  CHECK(c.checks.approve(id, "ben", c.net.now).error().reason == Reason::kNotFound);
+  CHECK(c.checks.reject(id, "ben", c.net.now).error().reason == Reason::kNotFound);
   CHECK(c.events == std::vector{Event::kAsked, Event::kApproved});
   CHECK(c.logins.back() == SshLogin{kLaptop, kServer, "root"});
 }
@@ -139,7 +141,7 @@ TEST_CASE("an approval lasts for the period of the rule, for the same log-in onl
   Checks c;
   c.install(check_rule(R"(,"checkPeriod":"30m")"));
   const auto [id, waiting] = c.hold();
-  REQUIRE(c.checks.approve(id, c.net.now).ok());
+  REQUIRE(c.checks.approve(id, "ben", c.net.now).ok());
   REQUIRE(waiting->accepted());
   c.net.now += minutes(30) - Millis{1};
   c.checks.tick(c.net.now);
@@ -155,7 +157,7 @@ TEST_CASE("an approval for one login name opens no other") {
     {"action":"check","src":["ann@"],"dst":["tag:web"],"users":["guest"]},
     {"action":"check","src":["ann@"],"dst":["tag:web"],"users":["root"],"checkPeriod":"always"}]})");
   const auto [id, guest] = c.hold("guest");
-  REQUIRE(c.checks.approve(id, c.net.now).ok());
+  REQUIRE(c.checks.approve(id, "ben", c.net.now).ok());
   CHECK(guest->accepted());
   CHECK(c.ask({}, "guest")->accepted());
   CHECK(c.ask({}, "root")->held());
@@ -167,7 +169,7 @@ TEST_CASE("with the period 'always' each approval opens one connection") {
   const auto [id, first] = c.hold();
   const auto [other_id, second] = c.hold();
   CHECK(id != other_id);
-  REQUIRE(c.checks.approve(id, c.net.now).ok());
+  REQUIRE(c.checks.approve(id, "ben", c.net.now).ok());
   CHECK(first->accepted());
   CHECK(second->waits());
   CHECK(c.ask()->held());
@@ -179,7 +181,7 @@ TEST_CASE("an approval for a while opens everything that waits for the same") {
   Checks c;
   const auto [id, first] = c.hold();
   const auto [other_id, second] = c.hold();
-  REQUIRE(c.checks.approve(id, c.net.now).ok());
+  REQUIRE(c.checks.approve(id, "ben", c.net.now).ok());
   CHECK(first->accepted());
   CHECK(second->accepted());
   CHECK_FALSE(c.checks.pending(other_id, c.net.now).has_value());
@@ -188,7 +190,7 @@ TEST_CASE("an approval for a while opens everything that waits for the same") {
 TEST_CASE("a rejected log-in is refused with a message, and may be tried again") {
   Checks c;
   const auto [id, waiting] = c.hold();
-  REQUIRE(c.checks.reject(id, c.net.now).ok());
+  REQUIRE(c.checks.reject(id, "ben", c.net.now).ok());
   REQUIRE(waiting->rejected());
   CHECK(waiting->told->message.find("refused by an operator") != std::string::npos);
   CHECK(c.ask()->held());
@@ -199,8 +201,8 @@ TEST_CASE("a decision that comes before the client waits is there when it does")
   c.install(check_rule(R"(,"checkPeriod":"always")"));
   const std::string approved = c.ask()->id();
   const std::string rejected = c.ask()->id();
-  REQUIRE(c.checks.approve(approved, c.net.now).ok());
-  REQUIRE(c.checks.reject(rejected, c.net.now).ok());
+  REQUIRE(c.checks.approve(approved, "ben", c.net.now).ok());
+  REQUIRE(c.checks.reject(rejected, "ben", c.net.now).ok());
   CHECK(c.ask(approved)->accepted());
   CHECK(c.ask(rejected)->rejected());
   CHECK(c.ask(approved)->held());
@@ -232,7 +234,7 @@ TEST_CASE("an id is good for the log-in that it was made for") {
   c.install(R"({"tagOwners":{"tag:web":[]},"ssh":[
     {"action":"check","src":["ann@"],"dst":["tag:web"],"users":["guest","root"]}]})");
   const std::string id = c.ask({}, "guest")->id();
-  REQUIRE(c.checks.approve(id, c.net.now).ok());
+  REQUIRE(c.checks.approve(id, "ben", c.net.now).ok());
   const auto other = c.ask(id, "root");
   REQUIRE(other->held());
   CHECK(other->id() != id);
@@ -245,22 +247,22 @@ TEST_CASE("a rule that goes while somebody waits ends the wait, approved or not"
   const std::string late = c.ask()->id();
   c.install(R"({"ssh":[]})");
   CHECK_FALSE(c.checks.pending(id, c.net.now).has_value());
-  CHECK(c.checks.approve(late, c.net.now).error().reason == Reason::kConflict);
+  CHECK(c.checks.approve(late, "ben", c.net.now).error().reason == Reason::kConflict);
   CHECK(waiting->waits());
   c.checks.tick(c.net.now);
   CHECK(waiting->rejected());
   CHECK(c.ask()->rejected());
   // Back again, nothing of it is left.
   c.install(check_rule(""));
-  CHECK(c.checks.approve(id, c.net.now).error().reason == Reason::kNotFound);
-  CHECK(c.checks.approve(late, c.net.now).error().reason == Reason::kNotFound);
+  CHECK(c.checks.approve(id, "ben", c.net.now).error().reason == Reason::kNotFound);
+  CHECK(c.checks.approve(late, "ben", c.net.now).error().reason == Reason::kNotFound);
 }
 
 TEST_CASE("another policy forgets approvals; so does the source's next node key") {
   Checks c;
   const auto approve = [&] {
     const auto [id, waiting] = c.hold();
-    REQUIRE(c.checks.approve(id, c.net.now).ok());
+    REQUIRE(c.checks.approve(id, "ben", c.net.now).ok());
     REQUIRE(c.ask()->accepted());
   };
   approve();
@@ -275,12 +277,54 @@ TEST_CASE("another policy forgets approvals; so does the source's next node key"
   CHECK(c.ask()->held());
 }
 
+TEST_CASE("an approval that nobody has fetched ends with its period, and with another policy") {
+  Checks c;
+  c.install(check_rule(R"(,"checkPeriod":"5m")"));
+  const std::string late = c.ask()->id();
+  REQUIRE(c.checks.approve(late, "ben", c.net.now).ok());
+  CHECK(c.events.back() == Event::kApproved);
+  CHECK(c.deciders.back() == "ben");
+  c.net.now += minutes(5);
+  CHECK(c.ask(late)->waits());
+  REQUIRE(c.checks.pending(late, c.net.now).has_value());
+  REQUIRE(c.checks.reject(late, "ben", c.net.now).ok());
+
+  const std::string fetched = c.ask()->id();
+  REQUIRE(c.checks.approve(fetched, "ben", c.net.now).ok());
+  CHECK(c.ask(fetched)->accepted());
+
+  c.install(check_rule(R"(,"checkPeriod":"always")"));
+  const std::string once = c.ask()->id();
+  REQUIRE(c.checks.approve(once, "ben", c.net.now).ok());
+  c.install(R"({"ssh":[]})");
+  c.install(check_rule(R"(,"checkPeriod":"always")"));
+  CHECK(c.ask(once)->waits());
+}
+
+TEST_CASE("what an operator was not shown is not approved") {
+  Checks c;
+  const auto [id, waiting] = c.hold();
+  c.install(check_rule(R"(,"checkPeriod":"168h")"));
+  CHECK_FALSE(c.checks.pending(id, c.net.now).has_value());
+  CHECK(c.checks.approve(id, "ben", c.net.now).error().reason == Reason::kConflict);
+  CHECK(waiting->rejected());
+}
+
+TEST_CASE("a clock that is set back prolongs no approval") {
+  Checks c;
+  const auto [id, waiting] = c.hold();
+  REQUIRE(c.checks.approve(id, "ben", c.net.now).ok());
+  REQUIRE(c.ask()->accepted());
+  c.net.now -= hours(1);
+  CHECK(c.ask()->held());
+}
+
 TEST_CASE("a node whose key has expired, or that is gone, gets in nowhere") {
   Checks c;
   const auto [id, waiting] = c.hold();
   must(wait<NodePtr>([&](auto answer) { c.net.tailnet().set_expiry(kLaptop, c.net.now, answer); }));
   CHECK(c.ask()->rejected());
-  CHECK(c.checks.approve(id, c.net.now).error().reason == Reason::kConflict);
+  CHECK(c.checks.approve(id, "ben", c.net.now).error().reason == Reason::kConflict);
   CHECK(waiting->rejected());
   must(wait<void>([&](auto answer) { c.net.tailnet().remove(kLaptop, answer); }));
   CHECK(c.ask()->rejected());
@@ -295,7 +339,7 @@ TEST_CASE("what nobody decides ends in time, and a client that has gone is forgo
   c.checks.tick(c.net.now);
   CHECK(waiting->waits());
   c.net.now += Millis{1};
-  CHECK(c.checks.approve(id, c.net.now).error().reason == Reason::kNotFound);
+  CHECK(c.checks.approve(id, "ben", c.net.now).error().reason == Reason::kNotFound);
   c.checks.tick(c.net.now);
   REQUIRE(waiting->rejected());
   CHECK(waiting->told->message.find("not approved in time") != std::string::npos);
@@ -316,7 +360,7 @@ TEST_CASE("the newest stream of a log-in gets the answer") {
   const auto now = c.ask(id);
   CHECK(before->rejected());
   c.checks.abandon(before->ticket);  // says nothing of the new one
-  REQUIRE(c.checks.approve(id, c.net.now).ok());
+  REQUIRE(c.checks.approve(id, "ben", c.net.now).ok());
   CHECK(now->accepted());
 }
 
@@ -329,7 +373,7 @@ TEST_CASE("who asks too often pushes out his own; a full table refuses") {
     CHECK(oldest->waits());
     CHECK(c.ask()->held());
     REQUIRE(oldest->rejected());
-    CHECK(oldest->told->message.find("Too many") != std::string::npos);
+    CHECK(oldest->told->message.find("newer SSH connection") != std::string::npos);
   }
   SECTION("in all") {
     SshChecks::Options options;
@@ -339,7 +383,7 @@ TEST_CASE("who asks too often pushes out his own; a full table refuses") {
     const std::string second = c.ask()->id();
     CHECK(c.ask()->rejected());
     const auto waiting = c.ask(second);
-    REQUIRE(c.checks.reject(second, c.net.now).ok());
+    REQUIRE(c.checks.reject(second, "ben", c.net.now).ok());
     CHECK(waiting->rejected());
     CHECK(c.ask()->held());
   }
