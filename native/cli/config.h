@@ -211,6 +211,7 @@ struct ConnectionLimits {
 struct LimitsConfig {
   RateConfig requests{100, std::chrono::minutes(1), 20};
   RateConfig auth_failures{10, std::chrono::minutes(1), 0};
+  RateConfig verifications{2400, std::chrono::minutes(1), 600};  // POST /verify
   ConnectionLimits connections;
   ConnectionLimits half_open{4096, 256};  // before it is known whose they are: control and relay
   ConnectionLimits waiting{1024, 64};     // machines that wait for a person's approval

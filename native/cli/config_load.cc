@@ -324,6 +324,7 @@ class Loader {
     }
     check_rate("limits.requests", c.limits.requests);
     check_rate("limits.auth_failures", c.limits.auth_failures);
+    check_rate("limits.verifications", c.limits.verifications);
     if (c.limits.connections.per_address > c.limits.connections.total) {
       problem("limits.connections.per_address", "is larger than limits.connections.total");
     }

@@ -47,6 +47,7 @@ Result<net::GatekeeperOptions, std::string> gatekeeper_options(const Config& con
       std::min<size_t>(options.http.max_fields_bytes, config.limits.header_bytes);
   options.requests = limit_of(config.limits.requests);
   options.auth_failures = limit_of(config.limits.auth_failures);
+  options.verifications = limit_of(config.limits.verifications);
   options.trusted_proxies = config.trusted_proxies;
   ES_TRY(const Secret key, edge_token_key(config));
   options.edge_token_key = key.text;

@@ -1,6 +1,7 @@
 #include "native/net/gatekeeper.h"
 
 #include "common/gate/rate_limit_fields.h"
+#include "common/http/target.h"
 #include "common/token/edge_keys.h"
 
 #include <array>
@@ -13,6 +14,7 @@ namespace es::net {
 namespace {
 
 constexpr size_t kFailureBytes = 4 * 1024 * 1024;
+constexpr size_t kVerifierBytes = 1024 * 1024;  // relays are few
 
 // Zero pages from the system: a table costs what it uses.
 class ZeroedMemory {
@@ -35,8 +37,9 @@ bool same(const GatekeeperOptions& a, const GatekeeperOptions& b) {
   return a.http.max_target == b.http.max_target && a.http.max_fields == b.http.max_fields &&
          a.http.max_fields_bytes == b.http.max_fields_bytes &&
          a.http.max_body_bytes == b.http.max_body_bytes && same(a.requests, b.requests) &&
-         same(a.auth_failures, b.auth_failures) && a.trusted_proxies == b.trusted_proxies &&
-         a.edge_token_key == b.edge_token_key && a.limiter_bytes == b.limiter_bytes;
+         same(a.auth_failures, b.auth_failures) && same(a.verifications, b.verifications) &&
+         a.trusted_proxies == b.trusted_proxies && a.edge_token_key == b.edge_token_key &&
+         a.limiter_bytes == b.limiter_bytes;
 }
 
 // One gate and all that it points at; never moves.
@@ -134,12 +137,14 @@ std::string written(Write write) {
 struct Gatekeeper::State {
   mutable std::mutex mutex;
   std::unique_ptr<GateBox> box;
+  std::unique_ptr<GateBox> verifiers;  // the same gate with a limiter of its own, for /verify
   KeyChecker keys;
   limit::SipKey seed;
   GatekeeperOptions options;
   // RateLimit-Policy of either limit.
   std::string request_policy;
   std::string failure_policy;
+  std::string verification_policy;
 
   void note_policies() {
     const auto policy = [](const limit::Limit& limit) {
@@ -147,8 +152,28 @@ struct Gatekeeper::State {
     };
     request_policy = policy(box->gate->config().requests);
     failure_policy = policy(box->gate->config().auth_failures);
+    verification_policy = policy(verifiers->gate->config().requests);
   }
 };
+
+namespace {
+
+GatekeeperOptions for_verifiers(GatekeeperOptions options) {
+  options.requests = options.verifications;
+  options.limiter_bytes = kVerifierBytes;
+  return options;
+}
+
+bool is_verification(const Request& request) {
+  return request.method == "POST" && http::path_of(request.target) == "/verify";
+}
+
+// The only POST of its kind of route.
+bool is_verification(const gate::Decision& decision) {
+  return decision.route == http::Route::kDerpProbe && decision.method == http::Method::kPost;
+}
+
+}  // namespace
 
 Gatekeeper::Gatekeeper(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Gatekeeper::~Gatekeeper() = default;
@@ -159,8 +184,11 @@ Result<std::unique_ptr<Gatekeeper>, std::string> Gatekeeper::create(
   state->keys = keys;
   state->seed = seed;
   state->options = options;
-  state->box = std::make_unique<GateBox>(options, std::move(keys));
+  state->box = std::make_unique<GateBox>(options, keys);
   ES_CHECK(state->box->open(options, seed));
+  const GatekeeperOptions verifiers = for_verifiers(options);
+  state->verifiers = std::make_unique<GateBox>(verifiers, std::move(keys));
+  ES_CHECK(state->verifiers->open(verifiers, seed));
   state->note_policies();
   return std::unique_ptr<Gatekeeper>(new Gatekeeper(std::move(state)));
 }
@@ -182,7 +210,7 @@ gate::Decision Gatekeeper::decide(const Asked& asked) {
   request.channel =
       asked.trust == Trust::kLocalSocket ? gate::Channel::kLocalSocket : gate::Channel::kNetwork;
   const std::lock_guard lock(state_->mutex);
-  GateBox& box = *state_->box;
+  GateBox& box = is_verification(asked.request) ? *state_->verifiers : *state_->box;
   const size_t max_fields = box.gate->config().http.max_fields;
   struct Reader {
     const std::vector<http::Field>* views;
@@ -213,7 +241,8 @@ Response Gatekeeper::refusal(const gate::Decision& decision) const {
     response.fields.push_back(
         {"RateLimit-Policy", decision.refusal == http::Refusal::kTooManyFailures
                                  ? state_->failure_policy
-                                 : state_->request_policy});
+                             : is_verification(decision) ? state_->verification_policy
+                                                         : state_->request_policy});
   }
   return response;
 }
@@ -222,13 +251,21 @@ Result<std::function<void()>, std::string> Gatekeeper::prepare_reload(
     const GatekeeperOptions& options) {
   // Called by one thread, so the options need no lock.
   if (same(options, state_->options)) return std::function<void()>([] {});
-  auto box = std::make_unique<GateBox>(options, state_->keys);
-  ES_CHECK(box->open(options, state_->seed));
+  struct Boxes {
+    std::unique_ptr<GateBox> all;
+    std::unique_ptr<GateBox> verifiers;
+  };
   // std::function must be able to copy what it holds.
-  auto shared = std::make_shared<std::unique_ptr<GateBox>>(std::move(box));
-  return std::function<void()>([this, shared, options] {
+  const auto next = std::make_shared<Boxes>();
+  next->all = std::make_unique<GateBox>(options, state_->keys);
+  ES_CHECK(next->all->open(options, state_->seed));
+  const GatekeeperOptions verifiers = for_verifiers(options);
+  next->verifiers = std::make_unique<GateBox>(verifiers, state_->keys);
+  ES_CHECK(next->verifiers->open(verifiers, state_->seed));
+  return std::function<void()>([this, next, options] {
     const std::lock_guard lock(state_->mutex);
-    state_->box.swap(*shared);
+    state_->box.swap(next->all);
+    state_->verifiers.swap(next->verifiers);
     state_->options = options;
     state_->note_policies();
   });

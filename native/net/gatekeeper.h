@@ -28,6 +28,8 @@ struct GatekeeperOptions {
   http::Limits http;
   limit::Limit requests{100, Millis{60'000}, 20};
   limit::Limit auth_failures{10, Millis{60'000}, 0};
+  // POST /verify, which a relay asks for each of its clients: counted apart from `requests`.
+  limit::Limit verifications{2400, Millis{60'000}, 600};
   token::SignatureWindow signature_window;
   std::vector<std::string> trusted_proxies;  // CIDRs
   std::string edge_token_key;                // hexadecimal; empty: no signature is accepted

@@ -153,6 +153,34 @@ TEST_CASE("a 20 KB URL and too many fields are refused with the default limits")
   CHECK(client.get("/hello", fields).status == 431);
 }
 
+TEST_CASE("what relays ask is counted apart from requests") {
+  auto options = TestServer::options();
+  options.gatekeeper.requests = {3, Millis{60'000}, 0};
+  options.gatekeeper.verifications = {5, Millis{60'000}, 2};
+  options.routes = [](Router& router) {
+    router.add("POST", "/verify",
+               [](const Request&, const Reply& reply) { reply(text_response(200, "known")); });
+    router.add("POST", "/other",
+               [](const Request&, const Reply& reply) { reply(text_response(200, "other")); });
+  };
+  TestServer server(std::move(options));
+  RawClient client(server.port());
+  const auto post = [&](std::string_view path) {
+    client.send("POST " + std::string(path) + " HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    return client.read_response();
+  };
+  for (int i = 0; i < 7; ++i) CHECK(post("/verify?from=relay").status == 200);
+  const RawResponse refused = post("/verify");
+  CHECK(refused.status == 429);
+  CHECK_FALSE(refused.field("Retry-After").empty());
+  CHECK(refused.field("RateLimit-Policy").find("7") != std::string::npos);
+  for (int i = 0; i < 3; ++i) CHECK(post("/other").status == 200);
+  CHECK(post("/other").status == 429);
+  // Nothing but the question itself goes round the limit.
+  for (const char* path : {"/verify/", "/%76erify", "/verify2"}) CHECK(post(path).status == 429);
+  CHECK(client.get("/verify").status == 429);
+}
+
 TEST_CASE("connections beyond the limit for an address get a 503, and their places come back") {
   TestServer::Options options = TestServer::options();
   options.limits.connections_per_address = 3;
