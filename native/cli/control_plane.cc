@@ -86,7 +86,12 @@ struct ControlPlane::State {
   State(const tailcfg::PrivateKey& key, control::Directory& d, telemetry::Log& l,
         telemetry::Metrics& m)
       : noise_key(key), directory(d), log(l), metrics(m) {}
-  ~State() { directory.listen({}); }
+  // Whether it was served or its start failed half way: what the tailnet asked of the store may be
+  // answered until the store is closed.
+  ~State() {
+    directory.close();
+    directory.listen({});
+  }
 
   Result<void, std::string> open_tailnet(const Config& config);
   Result<void, std::string> open_policy(const Config& config);

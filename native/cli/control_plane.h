@@ -23,7 +23,8 @@ namespace es::cli {
 
 class ControlPlane {
  public:
-  // Directory, log and metrics must outlive it.
+  // Directory, log and metrics must outlive it. The directory is closed with it, and when this
+  // fails behind the tailnet: nothing of it may be called from there any more.
   static Result<std::unique_ptr<ControlPlane>, std::string> open(
       const Config& config, const tailcfg::PrivateKey& noise_key, control::Directory& directory,
       telemetry::Log& log, telemetry::Metrics& metrics);
