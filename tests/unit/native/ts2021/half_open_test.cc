@@ -2,22 +2,20 @@
 // relay), and those that finish it and then ask for nothing, or for much.
 #include "native/ts2021/half_open.h"
 
-#include "common/base/base64.h"
 #include "native/derp/upgrade.h"
-#include "native/ts2021/upgrade.h"
-#include "tests/unit/native/net/test_server.h"
 #include "tests/unit/native/ts2021/control_pair.h"
+#include "tests/unit/native/ts2021/socket_client.h"
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
 #include <chrono>
-#include <sys/socket.h>
 #include <thread>
 
 namespace es::ts2021 {
 namespace {
 
-// Answers nothing but on /known and /wait, which say so of the machine.
+// Answers 204 to all but /hold; some paths say what is known of the machine.
 struct Silent : h2::ServerHandler {
   Silent(std::weak_ptr<Connection> c, std::atomic<int>& h) : connection(std::move(c)), held(h) {}
   void on_request(h2::StreamId id, h2::Request request, h2::HasBody) override {
@@ -43,9 +41,7 @@ struct Silent : h2::ServerHandler {
   std::atomic<int>& held;
 };
 
-Millis monotonic() {
-  return std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now().time_since_epoch());
-}
+using test::monotonic;
 
 noise::Initiator initiator() {
   return noise::Initiator::create(test::filled_key(3),
@@ -104,21 +100,8 @@ struct Site {
     ticker.join();
   }
 
-  int open(net::RawClient& client, std::string_view initiation) const {
-    const std::string text = base64_encode(as_bytes(initiation), Base64Alphabet::kStandardPadded);
-    client.send("POST /ts2021 HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: " +
-                std::string(kUpgradeName) + "\r\n" + std::string(kHandshakeHeader) + ": " + text +
-                "\r\nContent-Length: 0\r\n\r\n");
-    return status_of(client);
-  }
-  static int status_of(net::RawClient& client) {
-    std::string head;
-    while (head.find("\r\n\r\n") == std::string::npos) {
-      const std::string piece = client.read_some(1);
-      if (piece.empty()) return 0;
-      head += piece;
-    }
-    return std::stoi(head.substr(9, 3));
+  static int open(net::RawClient& client, std::string_view initiation) {
+    return test::begin_upgrade(client, as_bytes(initiation));
   }
   // Waits for what the server does behind the clients' backs.
   template <class F>
@@ -140,102 +123,11 @@ struct Site {
 
 std::string text_of(Bytes bytes) { return std::string(as_text(bytes)); }
 
-// A client that speaks HTTP/2 inside, and what a decent one does not.
-struct Client : h2::ClientEvents {
-  explicit Client(const Site& site) : socket(site.server->port()) {
-    const noise::Initiator hello = initiator();
-    REQUIRE(site.open(socket, text_of(hello.initiation())) == 101);
-    std::string answer;
-    while (answer.size() < noise::kResponseLen) {
-      const std::string piece = socket.read_some(noise::kResponseLen - answer.size());
-      REQUIRE_FALSE(piece.empty());
-      answer += piece;
-    }
-    const auto session = hello.finish(as_bytes(answer));
-    REQUIRE(session.ok());
-    sender.emplace(noise::RecordSender::create(session->send_key).value());
-    receiver.emplace(noise::RecordReceiver::create(session->receive_key).value());
+// Through the handshake.
+struct Client : test::SocketClient {
+  explicit Client(const Site& site) : SocketClient(site.server->port(), initiator()) {
+    REQUIRE_FALSE(ended);
   }
-  // Carries bytes both ways for this long, or until `done`.
-  template <class F>
-  void run(Millis time, F done) {
-    const Millis end = monotonic() + time;
-    while (!ended && !done() && monotonic() < end) {
-      flush();
-      const std::string got = socket.read_some(65536, 5);
-      if (got.empty()) {
-        ended = socket.closed_within(0);
-        continue;
-      }
-      std::vector<uint8_t> plain;
-      REQUIRE(receiver->open(as_bytes(got), plain).ok());
-      raw += as_text(plain);
-      if (!by_hand) (void)http.receive(plain);
-    }
-  }
-  void run(Millis time) {
-    run(time, [] { return false; });
-  }
-  void flush() {
-    std::vector<uint8_t> out;
-    http.take_output(SIZE_MAX, out);
-    send(out);
-  }
-  void send(Bytes plain) {
-    if (plain.empty()) return;
-    std::vector<uint8_t> sealed;
-    REQUIRE(sender->seal(plain, sealed).ok());
-    (void)socket.send(as_text(sealed));
-  }
-  // 0: no answer, or no stream to ask on.
-  int ask(const std::string& path) {
-    const auto id = http.request(
-        {.method = "POST", .path = path, .authority = "x", .scheme = "https", .headers = {}}, {});
-    return id.ok() ? status_of(*id) : 0;
-  }
-  int status_of(h2::StreamId id) {
-    run(Millis(3000), [&] { return closed.contains(id); });
-    return statuses[id];
-  }
-  // Frames by hand, behind nghttp2's back: a request whose body goes on.
-  void begin_request(uint32_t id, size_t body_len) {
-    flush();
-    by_hand = true;
-    frame(1, 4, id, std::string("\x83\x87\x84\x41\x01x", 6));
-    send_data(id, body_len);
-  }
-  void send_data(uint32_t id, size_t len) {
-    for (; len > 16'000; len -= 16'000) frame(0, 0, id, std::string(16'000, 'd'));
-    frame(0, 0, id, std::string(len, 'd'));
-  }
-  void frame(uint8_t type, uint8_t flags, uint32_t id, std::string_view payload) {
-    std::vector<uint8_t> bytes(9 + payload.size());
-    ByteWriter out(bytes);
-    out.u8(static_cast<uint8_t>(payload.size() >> 16U));
-    out.u16be(static_cast<uint16_t>(payload.size()));
-    out.u8(type);
-    out.u8(flags);
-    out.u32be(id);
-    out.bytes(as_bytes(payload));
-    send(bytes);
-  }
-
-  void on_response(h2::StreamId id, h2::Response response) override {
-    statuses[id] = response.status;
-  }
-  void on_closed(h2::StreamId id, h2::ErrorCode code) override { closed[id] = code; }
-  void on_goaway(h2::ErrorCode code) override { goaway = code; }
-
-  net::RawClient socket;
-  std::optional<noise::RecordSender> sender;
-  std::optional<noise::RecordReceiver> receiver;
-  h2::ClientSession http = h2::ClientSession::create(*this).value();
-  std::string raw;  // all that came, decrypted
-  std::map<h2::StreamId, int> statuses;
-  std::map<h2::StreamId, h2::ErrorCode> closed;
-  std::optional<h2::ErrorCode> goaway;
-  bool ended = false;
-  bool by_hand = false;  // nghttp2 would not know the streams
 };
 
 }  // namespace
@@ -338,29 +230,20 @@ TEST_CASE(
   Site site({});
   Client client(site);
   REQUIRE(client.ask("/anything") == 204);
-  const auto stream = [&](const std::string& path, std::string_view body = {},
-                          size_t header = 0) -> std::optional<h2::StreamId> {
-    const auto id = client.http.request({.method = "POST",
-                                         .path = path,
-                                         .authority = "x",
-                                         .scheme = "https",
-                                         .headers = {{"x-header", std::string(header, 'h')}}},
-                                        h2::Chunk::copy_of(as_bytes(body)));
-    return id.ok() ? std::optional(*id) : std::nullopt;
-  };
   const std::string body(200'000, 'b');
+  const std::vector<h2::Header> large_head = {{"x-header", std::string(9000, 'h')}};
   SECTION("a stranger") {
-    CHECK(client.status_of(*stream("/large-head", {}, 9000)) == 431);
-    CHECK(client.status_of(*stream("/large-body", body)) == 413);
-    for (int i = 0; i < 20; ++i) REQUIRE(stream("/hold"));
+    CHECK(client.status_of(*client.post("/large-head", {}, large_head)) == 431);
+    CHECK(client.status_of(*client.post("/large-body", body)) == 413);
+    for (int i = 0; i < 20; ++i) REQUIRE(client.post("/hold"));
     client.run(Millis(200));
     CHECK(site.held == 8);
   }
   SECTION("one that is known") {
     CHECK(client.ask("/known") == 204);
-    CHECK(client.status_of(*stream("/large-head", {}, 9000)) == 204);
-    CHECK(client.status_of(*stream("/large-body", body)) == 204);
-    for (int i = 0; i < 100; ++i) REQUIRE(stream("/hold"));
+    CHECK(client.status_of(*client.post("/large-head", {}, large_head)) == 204);
+    CHECK(client.status_of(*client.post("/large-body", body)) == 204);
+    for (int i = 0; i < 100; ++i) REQUIRE(client.post("/hold"));
     client.run(Millis(2000), [&] { return site.held == 100; });
     CHECK(site.held == 100);
   }
@@ -436,7 +319,7 @@ TEST_CASE("half-open control connections over WebSocket are bounded and sent awa
                 " HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
                 "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
                 "Sec-WebSocket-Protocol: tailscale-control-protocol\r\n\r\n");
-    return Site::status_of(client);
+    return test::read_status(client);
   };
   std::vector<net::RawClient> silent;
   for (int i = 0; i < 2; ++i) {
@@ -455,7 +338,7 @@ TEST_CASE("relay connections that send nothing are bounded and closed at their d
   Site site({});
   const auto open = [&](net::RawClient& client) {
     client.send("GET /derp HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: DERP\r\n\r\n");
-    return Site::status_of(client);
+    return test::read_status(client);
   };
   std::vector<net::RawClient> silent;
   for (int i = 0; i < 3; ++i) {
