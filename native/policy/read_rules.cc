@@ -100,7 +100,7 @@ void Reader::acl(const Value& value) {
       fields(value, "an acl", {"action", "proto", "src", "dst", "srcPosture", "users", "ports"});
   if (!value.is(Value::Kind::kObject)) return;
   // "users" and "ports" are what src and dst were called at first.
-  for (const auto& [now, then] : {std::pair{2, 5}, {3, 6}}) {
+  for (const auto& [now, then] : {std::pair<size_t, size_t>{2, 5}, {3, 6}}) {
     if (f[then] == nullptr) continue;
     if (f[now] != nullptr) problem(f[then]->at, "an acl has either src or users, dst or ports");
     f[now] = f[then];
