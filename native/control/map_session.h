@@ -60,6 +60,7 @@ class MapSession {
   PolicyState policy_;                           // what the client has of the policy
   uint8_t shared_ = 0;                           // Tailnet::Shared that have changed
   std::vector<std::string> pings_;               // PingRequests, one a message
+  bool limited_ = false;  // the node's key has expired: it was told that, and is told nothing more
   bool woken_ = true;
   bool ended_ = false;
   std::string farewell_;  // still said after the end, to the client of a deleted node

@@ -45,6 +45,7 @@ Result<std::unique_ptr<Tailnet>, Refusal> Tailnet::create(Directory& directory,
     entry.last_contact = now;
     entry.expiry_announced = entry.node->expired(now);
   }
+  tailnet->ticked_at_ = now;
   tailnet->choose_primaries(calls);
   return tailnet;
 }
@@ -123,7 +124,7 @@ void Tailnet::mark(Entry& entry, uint8_t marks, Calls& calls) {
 }
 
 void Tailnet::mark_one(MapSession* viewer, uint64_t id, uint8_t marks, Calls& calls) {
-  if (viewer == nullptr) return;
+  if (viewer == nullptr || viewer->limited_) return;
   uint8_t& pending = viewer->marks_[id];
   pending = marks == kRemoved ? marks : static_cast<uint8_t>((pending & ~kRemoved) | marks);
   wake(*viewer, calls);
@@ -135,8 +136,26 @@ void Tailnet::mark_self(Entry& entry, Calls& calls) {
   wake(*entry.session, calls);
 }
 
+// The client comes back at once and gets a map from the start.
+void Tailnet::end_session(Entry& entry, Calls& calls) {
+  if (entry.session == nullptr) return;
+  entry.session->ended_ = true;
+  calls.push_back(entry.session->wake_);
+}
+
+// Peers learn it, routes go to another router, and the client gets a map without its peers, or with
+// them again.
+void Tailnet::set_expired(Entry& entry, bool expired, Calls& calls) {
+  const bool before = std::exchange(entry.expiry_announced, expired);
+  if (entry.session != nullptr && entry.session->limited_ != expired) end_session(entry, calls);
+  if (before == expired) return;
+  change(entry, kWhole, calls, [](Node&) {});
+  follow(entry, calls);
+  if (!usable_routes(*entry.node).empty()) choose_primaries(calls);
+}
+
 void Tailnet::wake(MapSession& session, Calls& calls) {
-  if (session.woken_) return;
+  if (session.woken_ || session.limited_) return;
   session.woken_ = true;
   calls.push_back(session.wake_);
 }
@@ -151,7 +170,9 @@ void Tailnet::choose_primaries(Calls& calls) {
       if (!is_exit_route(route)) servers[std::move(route)].push_back(&entry);
     }
   }
-  const auto fitness = [](const Entry& e) { return e.node->online ? (e.responsive ? 2 : 1) : 0; };
+  const auto fitness = [](const Entry& e) {
+    return e.node->online && !e.expiry_announced ? (e.responsive ? 2 : 1) : 0;
+  };
   std::map<std::string, uint64_t> chosen;
   std::map<uint64_t, std::vector<std::string>> routes_of;
   for (const auto& [route, entries] : servers) {
@@ -209,6 +230,15 @@ void Tailnet::apply(std::span<const store::Transaction> commits) {
   run(calls);
 }
 
+void Tailnet::apply_routes(uint64_t id, const std::vector<std::string>& approved, Calls& calls) {
+  Entry* entry = find(id);
+  if (entry == nullptr) return;
+  change(*entry, policy_ == nullptr ? kWhole : 0, calls,
+         [&](Node& node) { node.row.approved_routes = approved; });
+  mark_self(*entry, calls);
+  choose_primaries(calls);
+}
+
 void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
   if (const auto* c = std::get_if<store::InsertNode>(&stored)) {
     auto node = node_of_row(c->node);
@@ -225,7 +255,6 @@ void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
     if (entry == nullptr || !key) return;
     by_key_.erase(entry->node->node_key);
     by_key_[*key] = identity->id;
-    entry->expiry_announced = false;
     change(*entry, kWhole, calls, [&](Node& node) {
       node.node_key = *key;
       node.row.node_key = identity->node_key;
@@ -237,6 +266,7 @@ void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
       node.row.expiry = identity->expiry;
     });
     mark_self(*entry, calls);
+    set_expired(*entry, entry->node->expired(ticked_at_), calls);
     approve_by_policy(*entry, calls);
   } else if (const auto* name = std::get_if<store::RenameNode>(&stored)) {
     Entry* entry = find(name->id);
@@ -262,16 +292,13 @@ void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
   } else if (const auto* expiry = std::get_if<store::SetNodeExpiry>(&stored)) {
     Entry* entry = find(expiry->id);
     if (entry == nullptr) return;
-    entry->expiry_announced = false;
     change(*entry, kWhole, calls, [&](Node& node) { node.row.expiry = expiry->expiry; });
     mark_self(*entry, calls);
+    set_expired(*entry, entry->node->expired(ticked_at_), calls);
   } else if (const auto* routes = std::get_if<store::SetNodeRoutes>(&stored)) {
-    Entry* entry = find(routes->id);
-    if (entry == nullptr) return;
-    change(*entry, policy_ == nullptr ? kWhole : 0, calls,
-           [&](Node& node) { node.row.approved_routes = routes->approved_routes; });
-    mark_self(*entry, calls);
-    choose_primaries(calls);
+    apply_routes(routes->id, routes->approved_routes, calls);
+  } else if (const auto* more = std::get_if<store::AddNodeRoutes>(&stored)) {
+    apply_routes(more->id, more->approved_routes, calls);
   } else if (const auto* addresses = std::get_if<store::SetNodeAddresses>(&stored)) {
     Entry* entry = find(addresses->id);
     if (entry == nullptr) return;
@@ -299,6 +326,7 @@ void Tailnet::tick(WallTime now) {
   Calls calls;
   {
     const std::lock_guard lock(mutex_);
+    ticked_at_ = now;
     std::vector<uint64_t> gone;
     for (auto& [id, entry] : nodes_) {
       if (entry.session == nullptr && entry.offline_at && *entry.offline_at <= now) {
@@ -311,9 +339,7 @@ void Tailnet::tick(WallTime now) {
         gone.push_back(id);
       }
       if (!entry.expiry_announced && node.expired(now)) {
-        entry.expiry_announced = true;
-        change(entry, kWhole, calls, [](Node&) {});
-        mark_self(entry, calls);
+        set_expired(entry, true, calls);
       }
     }
     for (const uint64_t id : gone) {

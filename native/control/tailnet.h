@@ -188,11 +188,14 @@ class Tailnet {
   template <class F>
   void for_viewers(const Entry& entry, F&& f);
   void mark_self(Entry& entry, Calls& calls);
+  static void end_session(Entry& entry, Calls& calls);
+  void set_expired(Entry& entry, bool expired, Calls& calls);
   void choose_primaries(Calls& calls);
   void mark_shared(uint8_t shared, Calls& calls);
   void wake(MapSession& session, Calls& calls);
   void set_online(Entry& entry, bool online, WallTime now, Calls& calls);
   void apply_change(const store::Change& change, Calls& calls);
+  void apply_routes(uint64_t id, const std::vector<std::string>& approved, Calls& calls);
   // The store may answer inside the call, so it is asked once the lock is released.
   void submit(store::Transaction transaction, store::Store::Done done, Calls& calls);
   void store_info(Entry& entry, Calls& calls);
@@ -253,6 +256,7 @@ class Tailnet {
   // Tells the client of a deleted node to log in: left alone it would ask for its map for ever.
   std::string farewell_json(const Entry& entry) const;
   void write_full(MapSession& session, WallTime now, MapPayload& out);
+  void write_limited(MapSession& session, const Entry& self, std::string head, MapPayload& out);
   static void append_ping(MapSession& session, std::string& out);
   void write_delta(MapSession& session, WallTime now, MapPayload& out);
   void write_profiles(MapSession& session, const std::vector<const Entry*>& of, MapPayload& out);
@@ -284,6 +288,7 @@ class Tailnet {
   std::map<std::string, Registration> registrations_;  // by auth id
   std::map<std::string, uint64_t> primaries_;          // by prefix
   uint64_t version_ = 0;
+  WallTime ticked_at_{};  // what has expired by then is announced
   Ticket next_ticket_ = 1;
   TailnetStats stats_;
 };

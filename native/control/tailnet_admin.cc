@@ -89,6 +89,7 @@ std::optional<std::string> Tailnet::full_map(uint64_t id, WallTime now) {
     } else if (policy_ != nullptr && entry->policy_epoch != policy_epoch_) {
       sync_peers(*entry, calls);
     }
+    session.limited_ = entry->node->expired(now);
     write_full(session, now, out);
     --stats_.full_maps;  // it was sent to nobody
   }

@@ -68,8 +68,11 @@ Status Tailnet::update(const tailcfg::MachineKey& machine, const tailcfg::MapReq
     const bool new_routes = request.hostinfo.routable_ips != node.hostinfo.routable_ips;
     // With a policy, routes show to those who may use them.
     if (peers_see_host || (new_routes && policy_ == nullptr)) marks |= kWhole;
+    const bool changed = marks != 0;
+    // Peers cannot reach it; they learn all of it with its next key.
+    if (entry->expiry_announced) marks = 0;
     const bool new_host = request.hostinfo.full_json != node.hostinfo.full_json;
-    if (marks == 0 && !new_host && !new_routes) return {};
+    if (!changed && !new_host && !new_routes) return {};
 
     const std::string old_hostname = node.row.hostname;
     change(*entry, marks, calls, [&](Node& n) {
@@ -119,6 +122,7 @@ Result<std::shared_ptr<MapSession>> Tailnet::open_session(const tailcfg::Machine
     session.reset(new MapSession(*this, entry->node->row.id,
                                  request.zstd ? Compression::kZstd : Compression::kNone,
                                  std::move(wake)));
+    session->limited_ = entry->node->expired(now);
     if (entry->session != nullptr) {
       entry->session->ended_ = true;
       calls.push_back(entry->session->wake_);
@@ -189,7 +193,11 @@ std::shared_ptr<const MapPiece> Tailnet::render_peer(const Entry& entry, tailcfg
   wire.hostinfo_json = entry.node->hostinfo.peer_json;
   const bool exit = std::any_of(wire.allowed_ips.begin(), wire.allowed_ips.end(), is_exit_route);
   if (exit) wire.cap_map_json = kExitCapabilities;
-  if (entry.expiry_announced) wire.key_state = tailcfg::Node::Key::kExpired;
+  if (entry.expiry_announced) {
+    wire.key_state = tailcfg::Node::Key::kExpired;
+    wire.endpoints.clear();
+    wire.home_derp = 0;
+  }
   std::string text = ",";
   append_json(text, wire);
   return make_map_piece(std::move(text));
@@ -345,18 +353,24 @@ void Tailnet::write_full(MapSession& session, WallTime now, MapPayload& out) {
   append_json_string(head, format_rfc3339(now));
   head += ",\"Node\":" + self_json(self);
   head += ",\"DERPMap\":" + derp_map_json_;
-  head += ",\"DNSConfig\":" + dns_config_json_;
-  append_ping(session, head);
   head += ",\"Domain\":";
   append_json_string(head, options_.base_domain);
   head += ",\"CollectServices\":false";
   // Clients before 1.92 read this one, newer ones the node's capability.
   head += options_.auto_update ? ",\"DefaultAutoUpdate\":true" : ",\"DefaultAutoUpdate\":false";
   if (!options_.client_logs) head += ",\"Debug\":{\"DisableLogTail\":true}";
+  session.full_ = false;
+  session.self_ = false;
+  session.shared_ = 0;
+  session.marks_.clear();
+  session.profiles_.clear();
+  ++stats_.full_maps;
+  if (session.limited_) return write_limited(session, self, std::move(head), out);
+  head += ",\"DNSConfig\":" + dns_config_json_;
+  append_ping(session, head);
   out.text(head);
   start_policy(session);
   write_policy(session, out);
-  session.profiles_.clear();
   std::vector<const Entry*> profiles{&self};
   for (const auto& [id, entry] : nodes_) {
     if (sees(self, entry)) profiles.push_back(&entry);
@@ -364,11 +378,16 @@ void Tailnet::write_full(MapSession& session, WallTime now, MapPayload& out) {
   write_profiles(session, profiles, out);
   write_peers(session, self, out);
   out.text("}");
-  session.full_ = false;
-  session.self_ = false;
-  session.shared_ = 0;
-  session.marks_.clear();
-  ++stats_.full_maps;
+}
+
+// For a client whose key has expired: it needs to know that it has, who it is, and the way back,
+// which is to log in again or an operator's new expiry. No peers, names, filter or SSH rules.
+void Tailnet::write_limited(MapSession& session, const Entry& self, std::string head,
+                            MapPayload& out) {
+  head += ",\"DNSConfig\":{},\"PacketFilters\":{\"none\":[]}";
+  out.text(head);
+  write_profiles(session, {&self}, out);
+  out.text("}");
 }
 
 void Tailnet::write_delta(MapSession& session, WallTime now, MapPayload& out) {
@@ -484,6 +503,7 @@ std::optional<MapMessage> MapSession::next(WallTime now, Tailnet::Calls& calls) 
     last.text(std::exchange(farewell_, {}));
     return last.finish();
   }
+  if (limited_ && !full_) return std::nullopt;
   woken_ = true;  // nobody needs to say so meanwhile
   tailnet_.refresh(*this, calls);
   woken_ = false;

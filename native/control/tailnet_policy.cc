@@ -71,7 +71,7 @@ policy::Node Tailnet::policy_node(const Entry& entry) const {
     }
   }
   out.attributes = attributes_of(node.hostinfo);
-  out.serving = node.online && entry.responsive;
+  out.serving = node.online && entry.responsive && !entry.expiry_announced;
   return out;
 }
 
@@ -179,7 +179,7 @@ void Tailnet::refresh(MapSession& session, Calls& calls) {
     sync_peers(*self, calls);
     session.views_ = kAllViews;
   }
-  if (session.full_) return;  // all of it is made anew
+  if (session.full_ || session.limited_) return;  // all of it is made anew, or nothing
   const uint64_t id = session.node_id_;
   PolicyState& state = session.policy_;
   const uint8_t views = std::exchange(session.views_, 0);
@@ -235,19 +235,20 @@ std::string Tailnet::unknown_tag(const std::vector<std::string>& tags) const {
   return it == tags.end() ? std::string() : *it;
 }
 
-// Routes that the policy approves need nobody else's word. What was approved stays approved.
+// Routes that the policy approves need nobody else's word. What was approved stays approved, also
+// what an operator approves meanwhile.
 void Tailnet::approve_by_policy(Entry& entry, Calls& calls) {
   if (policy_ == nullptr) return;
   const Node& node = *entry.node;
-  std::vector<std::string> approved = node.row.approved_routes;
+  const std::vector<std::string>& approved = node.row.approved_routes;
+  std::vector<std::string> more;
   for (const std::string& route : node.hostinfo.routable_ips) {
     const auto prefix = policy::Prefix::parse(route);
     if (!prefix || std::find(approved.begin(), approved.end(), route) != approved.end()) continue;
-    if (policy_->index().approves_route(node.row.id, *prefix)) approved.push_back(route);
+    if (policy_->index().approves_route(node.row.id, *prefix)) more.push_back(route);
   }
-  if (approved.size() == node.row.approved_routes.size()) return;
-  std::sort(approved.begin(), approved.end());
-  submit({{store::SetNodeRoutes{node.row.id, std::move(approved)}}}, {}, calls);
+  if (more.empty()) return;
+  submit({{store::AddNodeRoutes{node.row.id, std::move(more), {}}}}, {}, calls);
 }
 
 std::unique_ptr<CompiledPolicy> Tailnet::compile_policy(std::string_view text,

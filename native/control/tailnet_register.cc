@@ -229,7 +229,8 @@ std::string Tailnet::take_requested_tags(const tailcfg::RegisterRequest& request
 }
 
 // A user's node that asks for tags gets them if they are its user's to give. A node that has tags
-// keeps them, whatever it was started with: an operator may have given it others.
+// keeps them as long as its key is good, whatever it was started with: an operator may have given
+// it others. To change them it must log in again.
 bool Tailnet::retag_known(Registering& r, const Entry& entry, Calls& calls) {
   const Node& node = *entry.node;
   if (r.request.hostinfo.request_tags.empty() || node.tagged() || !node.row.user_id) return false;
@@ -245,27 +246,38 @@ bool Tailnet::retag_known(Registering& r, const Entry& entry, Calls& calls) {
   return true;
 }
 
-// The node that this machine already is under the same owner: it keeps its id and addresses. So it
-// does when its user gives it to tags.
+// The node that this machine already is: it keeps its id and addresses. First by the key that it
+// had, then one of the same owner. By its key it is the same node also when it is given to tags by
+// its user or by an auth key for tags, and when it has tags and comes back by a user's word.
 Tailnet::Entry* Tailnet::node_to_renew(const tailcfg::MachineKey& machine,
                                        const tailcfg::RegisterRequest& request,
                                        const Grant& grant) {
   const auto it = by_machine_.find(machine);
   if (it == by_machine_.end()) return nullptr;
+  Entry* same_owner = nullptr;
   for (const uint64_t id : it->second) {
     Entry* entry = find(id);
     const Node& node = *entry->node;
-    const bool same_owner = grant.user_id ? node.row.user_id == grant.user_id : node.tagged();
+    const bool owned = grant.user_id ? node.row.user_id == grant.user_id : node.tagged();
     const bool given_away =
-        grant.vouched_by && node.row.user_id == grant.vouched_by &&
-        (node.node_key == request.node_key || node.node_key == request.old_node_key);
-    if (same_owner || given_away) return entry;
+        !grant.tags.empty() && (!grant.vouched_by || node.row.user_id == grant.vouched_by);
+    const bool same_key =
+        node.node_key == request.node_key || node.node_key == request.old_node_key;
+    if (same_key && (owned || given_away || node.tagged())) return entry;
+    if (owned && same_owner == nullptr) same_owner = entry;
   }
-  return nullptr;
+  return same_owner;
 }
 
 void Tailnet::admit(const tailcfg::MachineKey& machine, const tailcfg::RegisterRequest& request,
                     const Grant& grant, WallTime now, Answer<NodePtr> answer, Calls& calls) {
+  Entry* const known = node_to_renew(machine, request, grant);
+  // An auth key makes a node what it says once. Later the node keeps its tags, which an operator
+  // may have changed, unless its user asks for others (Headscale 0.29 keeps them even then).
+  const bool keeps_owner =
+      known != nullptr && request.hostinfo.request_tags.empty() &&
+      (known->node->tagged() ? grant.pre_auth_key_id.has_value()
+                             : grant.user_id && known->node->row.user_id == grant.user_id);
   std::optional<WallTime> expiry;
   if (grant.tags.empty()) {
     if (options_.key_lifetime > Millis{0}) expiry = now + options_.key_lifetime;
@@ -277,7 +289,7 @@ void Tailnet::admit(const tailcfg::MachineKey& machine, const tailcfg::RegisterR
   store::Transaction transaction;
   if (grant.use_key) transaction.changes.push_back(store::UsePreAuthKey{*grant.pre_auth_key_id});
 
-  if (Entry* known = node_to_renew(machine, request, grant)) {
+  if (known != nullptr) {
     const uint64_t id = known->node->row.id;
     transaction.changes.push_back(store::SetNodeIdentity{.id = id,
                                                          .node_key = request.node_key.text(),
@@ -286,7 +298,8 @@ void Tailnet::admit(const tailcfg::MachineKey& machine, const tailcfg::RegisterR
                                                          .pre_auth_key_id = grant.pre_auth_key_id,
                                                          .register_method = grant.method,
                                                          .ephemeral = grant.ephemeral,
-                                                         .expiry = expiry});
+                                                         .expiry = expiry,
+                                                         .keeps_owner = keeps_owner});
     ++stats_.registrations;
     const auto renewed = [this, id, answer = std::move(answer)](auto done) {
       NodePtr after = done.ok() ? node(id) : nullptr;

@@ -2,6 +2,9 @@
 
 #include "native/store/text_list.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace es::store {
 namespace {
 
@@ -73,6 +76,7 @@ Result<SqliteNodeRows, StoreError> SqliteNodeRows::prepare(sqlite3* db) {
        " name_is_chosen, user_id, tags, pre_auth_key_id, register_method, ephemeral, hostinfo,"
        " endpoints, home_derp, capability_version, approved_routes, expiry, last_seen, created_at"
        " FROM nodes ORDER BY id"},
+      {&rows.select_lists_, "SELECT user_id, tags, approved_routes FROM nodes WHERE id = ?"},
   };
   for (const auto& entry : statements) {
     ES_TRY(*entry.statement, Statement::prepare(db, entry.sql));
@@ -94,6 +98,21 @@ DbStatus SqliteNodeRows::change(Statement& statement) {
   ES_CHECK(statement.run());
   if (sqlite3_changes(db_) == 0) return StoreError{StoreErrorKind::kMissing, "node not found"};
   return {};
+}
+
+Result<SqliteNodeRows::Lists, StoreError> SqliteNodeRows::lists_of(uint64_t id) {
+  Statement& s = select_lists_;
+  s.bind_id(1, id);
+  ES_TRY(const bool row, s.next());
+  if (!row) return StoreError{StoreErrorKind::kMissing, "node not found"};
+  Lists lists;
+  lists.user_id = s.column_optional_id(0);
+  const std::string tags = s.column_text(1);
+  const std::string routes = s.column_text(2);
+  ES_TRY([[maybe_unused]] const bool more, s.next());  // makes it ready for the next use
+  ES_TRY(lists.tags, text_list(tags, "the tags of a node"));
+  ES_TRY(lists.approved_routes, text_list(routes, "the approved routes of a node"));
+  return lists;
 }
 
 DbStatus SqliteNodeRows::apply(InsertNode& c) {
@@ -129,6 +148,12 @@ DbStatus SqliteNodeRows::apply(InsertNode& c) {
 }
 
 DbStatus SqliteNodeRows::apply(SetNodeIdentity& c) {
+  if (c.keeps_owner) {
+    ES_TRY(Lists now, lists_of(c.id));
+    c.user_id = now.user_id;
+    c.tags = std::move(now.tags);
+    if (!c.tags.empty()) c.expiry.reset();
+  }
   const std::string tags = list_text(c.tags);
   set_identity_.bind_text(1, c.node_key);
   set_identity_.bind_id(2, c.user_id);
@@ -174,6 +199,19 @@ DbStatus SqliteNodeRows::apply(SetNodeExpiry& c) {
 }
 
 DbStatus SqliteNodeRows::apply(SetNodeRoutes& c) {
+  const std::string routes = list_text(c.approved_routes);
+  set_routes_.bind_text(1, routes);
+  set_routes_.bind_id(2, c.id);
+  return change(set_routes_);
+}
+
+DbStatus SqliteNodeRows::apply(AddNodeRoutes& c) {
+  ES_TRY(Lists now, lists_of(c.id));
+  c.approved_routes = std::move(now.approved_routes);
+  c.approved_routes.insert(c.approved_routes.end(), c.routes.begin(), c.routes.end());
+  std::sort(c.approved_routes.begin(), c.approved_routes.end());
+  c.approved_routes.erase(std::unique(c.approved_routes.begin(), c.approved_routes.end()),
+                          c.approved_routes.end());
   const std::string routes = list_text(c.approved_routes);
   set_routes_.bind_text(1, routes);
   set_routes_.bind_id(2, c.id);

@@ -21,6 +21,7 @@ class SqliteNodeRows {
   DbStatus apply(SetNodeTags& c);
   DbStatus apply(SetNodeExpiry& c);
   DbStatus apply(SetNodeRoutes& c);
+  DbStatus apply(AddNodeRoutes& c);
   DbStatus apply(SetNodeAddresses& c);
   DbStatus apply(DeleteNode& c);
   DbStatus apply(TouchNodes& c);
@@ -28,6 +29,12 @@ class SqliteNodeRows {
  private:
   // Runs a statement that must change one node.
   DbStatus change(Statement& statement);
+  struct Lists {
+    std::optional<uint64_t> user_id;
+    std::vector<std::string> tags;
+    std::vector<std::string> approved_routes;
+  };
+  Result<Lists, StoreError> lists_of(uint64_t id);
 
   sqlite3* db_ = nullptr;
   Statement insert_;
@@ -41,6 +48,7 @@ class SqliteNodeRows {
   Statement delete_;
   Statement touch_;
   Statement select_;
+  Statement select_lists_;
 };
 
 }  // namespace es::store

@@ -96,6 +96,8 @@ struct SetNodeIdentity {
   std::string register_method;
   bool ephemeral = false;
   std::optional<WallTime> expiry;
+  // User and tags stay as they are, and are filled in the commit; with tags nothing expires.
+  bool keeps_owner = false;
 };
 // What the node says of itself.
 struct SetNodeInfo {
@@ -125,6 +127,12 @@ struct SetNodeRoutes {
   uint64_t id = 0;
   std::vector<std::string> approved_routes;
 };
+// Beside those that are approved when it is committed.
+struct AddNodeRoutes {
+  uint64_t id = 0;
+  std::vector<std::string> routes;
+  std::vector<std::string> approved_routes;  // filled in the commit: all of them, sorted
+};
 struct SetNodeAddresses {
   uint64_t id = 0;
   std::string ipv4;
@@ -145,8 +153,8 @@ struct InsertPolicy {
 using Change = std::variant<InsertUser, RenameUser, DeleteUser, InsertPreAuthKey, ExpirePreAuthKey,
                             DeletePreAuthKey, UsePreAuthKey, InsertApiKey, ExpireApiKey,
                             DeleteApiKey, TouchApiKeys, InsertNode, SetNodeIdentity, SetNodeInfo,
-                            RenameNode, SetNodeTags, SetNodeExpiry, SetNodeRoutes, SetNodeAddresses,
-                            DeleteNode, TouchNodes, InsertPolicy>;
+                            RenameNode, SetNodeTags, SetNodeExpiry, SetNodeRoutes, AddNodeRoutes,
+                            SetNodeAddresses, DeleteNode, TouchNodes, InsertPolicy>;
 
 // All of its changes are stored, or none. In a commit the ids are filled in.
 struct Transaction {

@@ -72,14 +72,32 @@ describe("what an operator does to nodes", { skip }, () => {
     assert.equal((await net.node("delta")).id, before, "the same node came back");
   });
 
-  test("an expired key puts the node out until it logs in again", async () => {
+  const knownTo = async (client) => (JSON.parse(await client.must("debug", "netmap")).Peers ?? []).length;
+
+  test("an expired key puts the node out, with nobody in its map, until it logs in again", async () => {
     await nodes("expire", "--identifier", await id(c));
     await until("it must log in", async () => (await c.status()).BackendState === "NeedsLogin");
+    await until("it knows nobody", async () => (await knownTo(c)) === 0);
     await a.sees(c.name, (seen) => seen.Expired === true);
     assert.notEqual(await a.connect((await net.node(c.name)).ipAddresses[0]), "");
     await c.up(await net.origin.key("ann"), "--force-reauth");
     await a.sees(c.name, (seen) => seen.Online && !seen.Expired);
     await until("it is reached again", async () => (await a.connect(await c.ip())) === "");
+    assert.notEqual(await knownTo(c), 0);
+  });
+
+  test("an operator's later expiry brings expired nodes back without a log-in", async () => {
+    for (const client of [b, c]) {
+      const identifier = await id(client);
+      await nodes("expire", "--identifier", identifier);
+      await until("it must log in", async () => (await client.status()).BackendState === "NeedsLogin");
+      await until("it knows nobody", async () => (await knownTo(client)) === 0);
+      await nodes("expire", "--identifier", identifier, "--disable");
+      await until("it runs", async () => (await client.status()).BackendState === "Running");
+      await a.sees(client.name, (seen) => seen.Online && !seen.Expired);
+      await until("it is reached again", async () => (await a.connect(await client.ip())) === "");
+      assert.notEqual(await knownTo(client), 0);
+    }
   });
 
   test("a deleted node is gone at its peers at once, must log in, and comes back as another", async () => {

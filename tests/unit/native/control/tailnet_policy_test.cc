@@ -288,6 +288,49 @@ TEST_CASE("routes show to those who may use them, by the router that via names")
   CHECK(c.client(1).peers.at(4).at("AllowedIPs") == c.client(1).peers.at(4).at("Addresses"));
 }
 
+TEST_CASE(
+    "a route that the policy approves takes nothing from what an operator approves meanwhile") {
+  Clients c;
+  join_four(c);
+  c.install(policy_of(R"("autoApprovers":{"routes":{"10.0.0.0/8":["tag:web"]}})"));
+  tailcfg::MapRequest update = Net::poll(3);
+  update.hostinfo.routable_ips = {"10.9.0.0/16", "192.168.0.0/24"};
+  std::promise<bool> by_operator;
+  const auto operator_approves = [&](std::vector<std::string> routes) {
+    c.net.tailnet().approve_routes(3, std::move(routes),
+                                   [&](const auto& done) { by_operator.set_value(done.ok()); });
+  };
+  const auto node_announces = [&] {
+    REQUIRE(c.net.tailnet().update(machine(3), update, c.net.now).ok());
+  };
+  // The store is held up, so that both are on their way before either is there.
+  std::promise<void> busy;
+  std::promise<void> go_on;
+  c.net.directory().submit({{store::TouchNodes{}}}, [&](const auto&) {
+    busy.set_value();
+    go_on.get_future().wait();
+  });
+  busy.get_future().wait();
+  std::vector<std::string> wanted;
+  SECTION("the operator first") {
+    operator_approves({"192.168.0.0/24"});
+    node_announces();
+    wanted = {"10.9.0.0/16", "192.168.0.0/24"};
+  }
+  SECTION("the operator last: his word is all of it") {
+    node_announces();
+    operator_approves({"192.168.0.0/24"});
+    wanted = {"192.168.0.0/24"};
+  }
+  go_on.set_value();
+  REQUIRE(by_operator.get_future().get());
+  must(wait<void>([&](auto answer) { c.net.directory().ping(answer); }));
+  CHECK(c.net.tailnet().node(3)->row.approved_routes == wanted);
+  for (const uint8_t n : kFour) c.disconnect(n);
+  c.net.reopen();
+  CHECK(c.net.tailnet().node(3)->row.approved_routes == wanted);
+}
+
 TEST_CASE("a policy that is wrong, or fails its own tests, is not compiled") {
   Clients c;
   join_four(c);

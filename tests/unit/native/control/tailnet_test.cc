@@ -1,5 +1,6 @@
 #include "native/control/tailnet.h"
 
+#include "common/base/rfc3339.h"
 #include "tests/unit/native/control/tailnet_net.h"
 
 namespace es::control {
@@ -216,6 +217,121 @@ TEST_CASE("an expired key is announced to the peers") {
   net.now += Millis{5000};
   net.tailnet().tick(net.now);
   CHECK(net.take(*one).at("PeersChanged")[0].at("Expired") == true);
+}
+
+TEST_CASE("a client whose key has expired is told that and nothing of the others") {
+  Net net;
+  const std::string key = net.reusable_key();
+  for (const uint8_t n : {uint8_t{1}, uint8_t{2}}) net.join(n, key);
+  const auto expire = [&](WallTime at) {
+    must(wait<NodePtr>([&](auto answer) { net.tailnet().set_expiry(1, at, answer); }));
+  };
+  auto one = net.listen(1);
+  CHECK(ids(net.take(*one).at("Peers")) == std::vector<uint64_t>{2});
+  expire(net.now + Millis{5000});
+  (void)net.take(*one);
+  net.now += Millis{5000};
+  net.wakes[1] = 0;
+  net.tailnet().tick(net.now);
+  // The stream ends, so that the client begins anew.
+  CHECK(net.wakes[1] == 1);
+  CHECK_FALSE(one->take(net.now).has_value());
+  CHECK(one->ended());
+
+  one = net.listen(1);
+  const json map = net.take(*one);
+  CHECK(map.at("Node").at("ID") == 1);
+  CHECK(map.at("Node").at("KeyExpiry") == format_rfc3339(net.now));
+  CHECK(map.at("UserProfiles").size() == 1);
+  CHECK(map.at("PacketFilters") == json({{"none", json::array()}}));
+  CHECK(map.at("DNSConfig") == json::object());
+  for (const char* secret : {"Peers", "PeersChanged", "SSHPolicy"}) {
+    INFO(secret);
+    CHECK_FALSE(map.contains(secret));
+  }
+  // Nor does it hear of what happens.
+  net.wakes[1] = 0;
+  net.join(3, key);
+  net.tailnet().set_dns_config(R"({"Proxied":true})");
+  net.tailnet().tick(net.now);
+  CHECK(net.wakes[1] == 0);
+  CHECK_FALSE(one->take(net.now).has_value());
+  CHECK_FALSE(one->ended());
+  CHECK(json::parse(*net.tailnet().full_map(1, net.now)).contains("Peers") == false);
+
+  SECTION("a later expiry brings its peers back") {
+    expire(net.now + Millis{60'000});
+    CHECK(net.wakes[1] == 1);
+    CHECK(one->ended());
+    one = net.listen(1);
+    CHECK(ids(net.take(*one).at("Peers")) == std::vector<uint64_t>{2, 3});
+  }
+  SECTION("and so does logging in again") {
+    tailcfg::RegisterRequest again = Net::request(1, key);
+    again.old_node_key = again.node_key;
+    again.node_key = node_key(77);
+    REQUIRE(net.enlist(1, again).error.empty());
+    CHECK(one->ended());
+    tailcfg::MapRequest poll = Net::poll(1);
+    poll.node_key = node_key(77);
+    one = net.tailnet().open_session(machine(1), poll, net.now, [] {}).value();
+    CHECK(ids(net.take(*one).at("Peers")) == std::vector<uint64_t>{2, 3});
+  }
+  SECTION("to expire once more changes nothing") {
+    expire(net.now);
+    net.tailnet().tick(net.now);
+    CHECK_FALSE(one->ended());
+    CHECK_FALSE(net.tailnet().knows(node_key(1)));
+  }
+}
+
+TEST_CASE("what the client of an expired key says reaches its peers with its next key") {
+  Net net;
+  const std::string key = net.reusable_key();
+  for (const uint8_t n : {uint8_t{1}, uint8_t{2}}) net.join(n, key);
+  tailcfg::MapRequest update = Net::poll(1);
+  update.endpoints = {"192.0.2.1:41641"};
+  update.hostinfo.preferred_derp = 5;
+  REQUIRE(net.tailnet().update(machine(1), update, net.now).ok());
+  must(wait<NodePtr>([&](auto answer) { net.tailnet().set_expiry(1, net.now, answer); }));
+  net.tailnet().tick(net.now);
+  const auto two = net.listen(2);
+  const json peer = net.take(*two).at("Peers")[0];
+  CHECK(peer.at("Expired") == true);
+  CHECK_FALSE(peer.contains("Endpoints"));
+  CHECK(peer.value("HomeDERP", 0) == 0);
+
+  update.endpoints = {"192.0.2.2:41641"};
+  update.hostinfo.preferred_derp = 6;
+  REQUIRE(net.tailnet().update(machine(1), update, net.now).ok());
+  CHECK_FALSE(two->take(net.now).has_value());
+  must(wait<NodePtr>(
+      [&](auto answer) { net.tailnet().set_expiry(1, net.now + Millis{9000}, answer); }));
+  const json changed = net.take(*two).at("PeersChanged")[0];
+  CHECK(changed.at("Endpoints") == json({"192.0.2.2:41641"}));
+  CHECK(changed.at("HomeDERP") == 6);
+  CHECK_FALSE(changed.contains("Expired"));
+}
+
+TEST_CASE("a router whose key expires loses its routes to one whose key is good") {
+  Net net;
+  const std::string key = net.reusable_key();
+  for (const uint8_t n : {uint8_t{1}, uint8_t{2}}) {
+    net.join(n, key);
+    tailcfg::MapRequest update = Net::poll(n);
+    update.hostinfo.routable_ips = {"10.0.0.0/8"};
+    REQUIRE(net.tailnet().update(machine(n), update, net.now).ok());
+    must(wait<NodePtr>(
+        [&](auto answer) { net.tailnet().approve_routes(n, {"10.0.0.0/8"}, answer); }));
+  }
+  const auto one = net.listen(1);
+  const auto two = net.listen(2);
+  const auto serves = [&](uint64_t id) { return !net.tailnet().node(id)->primary_routes.empty(); };
+  REQUIRE(serves(1));
+  must(wait<NodePtr>([&](auto answer) { net.tailnet().set_expiry(1, net.now, answer); }));
+  net.tailnet().tick(net.now);
+  CHECK_FALSE(serves(1));
+  CHECK(serves(2));
 }
 
 TEST_CASE("an ephemeral node goes after its time offline, also across a restart") {
