@@ -33,7 +33,7 @@ constexpr std::string_view kHead = R"json({
       "default": {"$ref": "#/components/responses/Error"}}},
     "post": {"operationId": "createUser", "tags": ["Users"], "summary": "Create a user", "requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {
       "name": {"type": "string", "description": "At least 2 bytes; a letter first, then letters, digits, '-', '.', '_' and at most one '@'"},
-      "displayName": {"type": "string"}, "email": {"type": "string"}, "pictureUrl": {"type": "string"}}, "required": ["name"]}}}},
+      "displayName": {"type": "string"}, "email": {"type": "string"}, "pictureUrl": {"type": "string"}, "role": {"$ref": "#/components/schemas/Role"}}, "required": ["name"]}}}},
       "responses": {
       "200": {"$ref": "#/components/responses/User"},
       "409": {"$ref": "#/components/responses/Error"},
@@ -43,6 +43,14 @@ constexpr std::string_view kHead = R"json({
     "post": {"operationId": "renameUser", "tags": ["Users"], "summary": "Rename a user", "parameters": [
       {"name": "oldId", "in": "path", "required": true, "schema": {"type": "string", "format": "uint64"}},
       {"name": "newName", "in": "path", "required": true, "schema": {"type": "string"}}],
+      "responses": {
+      "200": {"$ref": "#/components/responses/User"},
+      "default": {"$ref": "#/components/responses/Error"}}}
+  },
+  "/api/v1/user/{id}/role": {
+    "post": {"operationId": "setUserRole", "tags": ["Users"], "summary": "Give a user another role; not in Headscale", "parameters": [
+      {"name": "id", "in": "path", "required": true, "schema": {"type": "string", "format": "uint64"}}], "requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {
+      "role": {"$ref": "#/components/schemas/Role"}}, "required": ["role"]}}}},
       "responses": {
       "200": {"$ref": "#/components/responses/User"},
       "default": {"$ref": "#/components/responses/Error"}}}
@@ -128,7 +136,8 @@ constexpr std::string_view kTail = R"json(
     "User": {"type": "object", "properties": {
       "id": {"type": "string", "format": "uint64"}, "name": {"type": "string"}, "createdAt": {"type": "string", "format": "date-time"},
       "displayName": {"type": "string"}, "email": {"type": "string"}, "providerId": {"type": "string"},
-      "provider": {"type": "string"}, "profilePicUrl": {"type": "string"}}},
+      "provider": {"type": "string"}, "profilePicUrl": {"type": "string"}, "role": {"description": "Absent: member", "allOf": [{"$ref": "#/components/schemas/Role"}]}}},
+    "Role": {"type": "string", "enum": ["member", "auditor", "billing-admin", "it-admin", "network-admin", "admin", "owner"]},
     "PreAuthKey": {"type": "object", "properties": {
       "user": {"nullable": true, "allOf": [{"$ref": "#/components/schemas/User"}]},
       "id": {"type": "string", "format": "uint64"}, "key": {"type": "string"}, "reusable": {"type": "boolean"},

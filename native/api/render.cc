@@ -104,6 +104,8 @@ void append_user(std::string& out, const control::User& user) {
   append_member(out, "providerId", user.provider_identifier);
   append_member(out, "provider", user.provider);
   append_member(out, "profilePicUrl", user.profile_pic_url);
+  // Headscale has no roles; who has none in particular looks as there.
+  if (user.role != "member") append_member(out, "role", user.role);
   out += '}';
 }
 

@@ -43,6 +43,7 @@ const std::vector<V1::Operation>& V1::operations() {
       {"GET", "/api/v1/user", &V1::list_users},
       {"POST", "/api/v1/user", &V1::create_user},
       {"POST", "/api/v1/user/{oldId}/rename/{newName}", &V1::rename_user},
+      {"POST", "/api/v1/user/{id}/role", &V1::set_user_role},
       {"DELETE", "/api/v1/user/{id}", &V1::delete_user},
       {"GET", "/api/v1/preauthkey", &V1::list_pre_auth_keys},
       {"POST", "/api/v1/preauthkey", &V1::create_pre_auth_key},
@@ -131,6 +132,7 @@ void V1::create_user(const Request& request, const Reply& reply) {
   user.display_name = body->text("displayName", "display_name");
   user.email = body->text("email");
   user.profile_pic_url = body->text("pictureUrl", "picture_url");
+  user.role = body->text("role");
   if (body->error()) return reply(error(*body->error()));
   directory_.create_user(user, request.received,
                          reply_with<control::User>(reply, append_user_answer));
@@ -141,6 +143,18 @@ void V1::rename_user(const Request& request, const Reply& reply) {
   if (!id) return;
   directory_.rename_user(*id, request.path_args.at(1), request.received,
                          reply_with<control::User>(reply, append_user_answer));
+}
+
+// Not in Headscale, which has no roles.
+void V1::set_user_role(const Request& request, const Reply& reply) {
+  const auto id = id_or_reply(request.path_args.at(0), "invalid user id: expected a number", reply);
+  if (!id) return;
+  auto body = Body::parse(request.body);
+  if (!body.ok()) return reply(error(body.error()));
+  std::string role = body->text("role");
+  if (body->error()) return reply(error(*body->error()));
+  directory_.set_user_role(*id, std::move(role), request.received,
+                           reply_with<control::User>(reply, append_user_answer));
 }
 
 void V1::delete_user(const Request& request, const Reply& reply) {

@@ -62,6 +62,7 @@ class V1 {
   void list_users(const net::Request& request, const net::Reply& reply);
   void create_user(const net::Request& request, const net::Reply& reply);
   void rename_user(const net::Request& request, const net::Reply& reply);
+  void set_user_role(const net::Request& request, const net::Reply& reply);
   void delete_user(const net::Request& request, const net::Reply& reply);
   void list_pre_auth_keys(const net::Request& request, const net::Reply& reply);
   void create_pre_auth_key(const net::Request& request, const net::Reply& reply);

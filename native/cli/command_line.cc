@@ -58,6 +58,9 @@ void add_users(CLI::App& root, Invocation& in, Raw& raw) {
   c->add_option("-d,--display-name", in.display_name, "Name for people");
   c->add_option("-e,--email", in.email, "E-mail address");
   c->add_option("-p,--picture-url", in.picture_url, "URL of a picture");
+  const char* const roles =
+      "member, auditor, billing-admin, it-admin, network-admin, admin or owner";
+  c->add_option("--role", in.role, roles);
 
   const auto identify = [&](CLI::App* sub) {
     sub->add_option("-i,--identifier", in.id, "Id of the user");
@@ -77,6 +80,12 @@ void add_users(CLI::App& root, Invocation& in, Raw& raw) {
   c->add_option("-r,--new-name", in.new_name, "The new name");
   c->add_option("USER", raw.target, "Name or id of the user");
   c->add_option("NEW_NAME", in.new_name, "The new name");
+
+  c = add(users, in, Command::kUsersRole, "role", "Give a user another role", {});
+  identify(c);
+  c->add_option("--role", in.role, roles);
+  c->add_option("USER", raw.target, "Name or id of the user");
+  c->add_option("ROLE", in.role, roles);
 }
 
 void add_preauth_keys(CLI::App& root, Invocation& in, Raw& raw) {
@@ -352,8 +361,10 @@ void place_target(Invocation& in, const std::string& target) {
   switch (in.command) {
     case Command::kUsersDestroy:
     case Command::kUsersRename:
+    case Command::kUsersRole:
       if (!in.id.empty() || !in.name.empty()) {
         if (in.command == Command::kUsersRename && in.new_name.empty()) return put(in.new_name);
+        if (in.command == Command::kUsersRole && in.role.empty()) return put(in.role);
         throw Wrong{"\"" + target + "\" is given beside --identifier or --name: give one"};
       }
       return put(number ? in.id : in.name);
@@ -385,6 +396,7 @@ void check(const Invocation& in) {
   switch (in.command) {
     case Command::kUsersDestroy:
     case Command::kUsersRename:
+    case Command::kUsersRole:
       if (in.id.empty() && in.name.empty()) {
         throw Wrong{
             "which user? Give its name, or --identifier ID; 'edgescale users list' shows "
@@ -395,6 +407,11 @@ void check(const Invocation& in) {
       }
       if (in.command == Command::kUsersRename && in.new_name.empty()) {
         throw Wrong{"--new-name is missing"};
+      }
+      if (in.command == Command::kUsersRole && in.role.empty()) {
+        throw Wrong{
+            "which role? member, auditor, billing-admin, it-admin, network-admin, admin "
+            "or owner"};
       }
       return;
     case Command::kPreauthKeysCreate:

@@ -110,6 +110,7 @@ Outcome Session::users_create() {
   if (!in_.display_name.empty()) body["displayName"] = in_.display_name;
   if (!in_.email.empty()) body["email"] = in_.email;
   if (!in_.picture_url.empty()) body["pictureUrl"] = in_.picture_url;
+  if (!in_.role.empty()) body["role"] = in_.role;
   ES_TRY(const Json answer, post("/api/v1/user", body));
   const Json& user = part_of(answer, "user");
   print(user, "User created: " + printable(text_of(user, "name")) + ", id " + text_of(user, "id"));
@@ -155,6 +156,13 @@ Outcome Session::users_destroy() {
   return {};
 }
 
+Outcome Session::users_role() {
+  ES_TRY(const Json user, find_user(in_.id, in_.name));
+  ES_TRY(const Json answer, post("/api/v1/user/" + percent_encode(text_of(user, "id")) + "/role",
+                                 Json{{"role", in_.role}}));
+  print(part_of(answer, "user"), "Role of " + printable(text_of(user, "name")) + ": " + in_.role);
+  return {};
+}
 Outcome Session::users_rename() {
   ES_TRY(const Json user, find_user(in_.id, in_.name));
   ES_TRY(const Json answer, post("/api/v1/user/" + percent_encode(text_of(user, "id")) +
@@ -297,6 +305,8 @@ Outcome Session::run() {
       return users_list();
     case Command::kUsersDestroy:
       return users_destroy();
+    case Command::kUsersRole:
+      return users_role();
     case Command::kUsersRename:
       return users_rename();
     case Command::kPreauthKeysCreate:

@@ -22,6 +22,7 @@ enum class Command : uint8_t {
   kUsersList,
   kUsersDestroy,
   kUsersRename,
+  kUsersRole,
   kPreauthKeysCreate,
   kPreauthKeysList,
   kPreauthKeysExpire,
@@ -75,6 +76,7 @@ struct Invocation {
   std::string display_name;
   std::string email;
   std::string picture_url;
+  std::string role;
 
   // Keys; `id` names one, `prefix` another way to.
   std::string prefix;

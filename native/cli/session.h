@@ -54,6 +54,7 @@ class Session {
   Outcome users_list();
   Outcome users_destroy();
   Outcome users_rename();
+  Outcome users_role();
   Outcome preauth_create();
   Outcome preauth_list();
   Outcome preauth_expire();

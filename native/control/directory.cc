@@ -3,6 +3,7 @@
 #include "common/base/hex.h"
 #include "native/control/names.h"
 #include "native/control/tables.h"
+#include "native/policy/alias.h"
 
 #include <algorithm>
 #include <array>
@@ -27,13 +28,19 @@ uint64_t sealed_expiry(const std::optional<WallTime>& expiration) {
                               token::kMaxExpiry);
 }
 
+std::optional<Refusal> check_role(std::string_view role) {
+  if (policy::parse_role(role)) return std::nullopt;
+  return invalid(
+      "role: there are member, auditor, billing-admin, it-admin, network-admin, admin and owner");
+}
+
 std::optional<Refusal> check(const NewUser& request) {
   for (const Status& status :
        {check_user_name(request.name), check_display_name(request.display_name),
         check_email(request.email), check_picture_url(request.profile_pic_url)}) {
     if (!status.ok()) return invalid(status.error().what);
   }
-  return std::nullopt;
+  return request.role.empty() ? std::nullopt : check_role(request.role);
 }
 
 std::optional<Refusal> check_and_sort(std::vector<std::string>& tags) {
@@ -142,6 +149,7 @@ void Directory::create_user(const NewUser& request, WallTime now, Answer<User> a
   user.display_name = request.display_name;
   user.email = request.email;
   user.profile_pic_url = request.profile_pic_url;
+  if (!request.role.empty()) user.role = request.role;
   user.created_at = user.updated_at = now;
   write(store::InsertUser{std::move(user)}, "user", std::move(answer),
         [](const store::Change& change) { return std::get<store::InsertUser>(change).user; });
@@ -158,7 +166,21 @@ void Directory::rename_user(uint64_t id, std::string name, WallTime now, Answer<
   User after = *before;
   after.name = name;
   after.updated_at = now;
-  store_->write({{store::RenameUser{id, std::move(name), now}}},
+  change_user(store::RenameUser{id, std::move(name), now}, std::move(after), std::move(answer));
+}
+
+void Directory::set_user_role(uint64_t id, std::string role, WallTime now, Answer<User> answer) {
+  const std::shared_ptr<const User> before = tables_->user(id);
+  if (before == nullptr) return answer(user_not_found());
+  if (auto refusal = check_role(role)) return answer(*std::move(refusal));
+  User after = *before;
+  after.role = role;
+  after.updated_at = now;
+  change_user(store::SetUserRole{id, std::move(role), now}, std::move(after), std::move(answer));
+}
+
+void Directory::change_user(store::Change change, User after, Answer<User> answer) {
+  store_->write({{std::move(change)}},
                 [this, after = std::move(after), answer = std::move(answer)](
                     Result<const store::Transaction*, store::StoreError> done) {
                   if (done.ok()) return answer(after);

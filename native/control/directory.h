@@ -52,6 +52,7 @@ struct NewUser {
   std::string display_name;
   std::string email;
   std::string profile_pic_url;
+  std::string role;  // empty: member
 };
 
 struct NewPreAuthKey {
@@ -133,6 +134,7 @@ class Directory {
 
   void create_user(const NewUser& request, WallTime now, Answer<User> answer);
   void rename_user(uint64_t id, std::string name, WallTime now, Answer<User> answer);
+  void set_user_role(uint64_t id, std::string role, WallTime now, Answer<User> answer);
   // Takes the user's pre-auth keys along. Refused as long as nodes belong to the user.
   void delete_user(uint64_t id, Answer<void> answer);
 
@@ -180,6 +182,7 @@ class Directory {
   // One change, answered with what `result` makes of its commit.
   template <class T, class F>
   void write(store::Change change, std::string_view noun, Answer<T> answer, F result);
+  void change_user(store::Change change, User after, Answer<User> answer);
   Minted mint(token::TokenKind kind, const std::optional<WallTime>& expiration) const;
   void insert_pre_auth_key(PreAuthKey key, std::shared_ptr<const User> owner, int attempts_left,
                            Answer<MintedPreAuthKey> answer);

@@ -68,6 +68,16 @@ void Tables::apply(const store::RenameUser& c) {
   users_changed();
 }
 
+void Tables::apply(const store::SetUserRole& c) {
+  const auto found = users_.find(c.id);
+  if (found == users_.end()) return;
+  auto changed = std::make_shared<User>(*found->second);
+  changed->role = c.role;
+  changed->updated_at = c.updated_at;
+  found->second = std::move(changed);
+  users_changed();
+}
+
 void Tables::apply(const store::DeleteUser& c) {
   const auto found = users_.find(c.id);
   if (found == users_.end()) return;

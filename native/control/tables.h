@@ -52,6 +52,7 @@ class Tables {
 
   void apply(const store::InsertUser& c);
   void apply(const store::RenameUser& c);
+  void apply(const store::SetUserRole& c);
   void apply(const store::DeleteUser& c);
   void apply(const store::InsertPreAuthKey& c);
   void apply(const store::ExpirePreAuthKey& c);

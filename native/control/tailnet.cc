@@ -313,6 +313,7 @@ void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
     erase(gone->id, calls);
   } else if (std::holds_alternative<store::InsertUser>(stored) ||
              std::holds_alternative<store::RenameUser>(stored) ||
+             std::holds_alternative<store::SetUserRole>(stored) ||
              std::holds_alternative<store::DeleteUser>(stored)) {
     follow_users(calls);
     if (const auto* user = std::get_if<store::RenameUser>(&stored)) {

@@ -39,7 +39,8 @@ policy::Attributes attributes_of(const tailcfg::Hostinfo& host) {
 std::vector<policy::User> policy_users(const Directory& directory) {
   std::vector<policy::User> out;
   for (const auto& user : directory.users().rows) {
-    out.push_back({user->id, user->name, user->email, user->provider_identifier, {}});
+    out.push_back({user->id, user->name, user->email, user->provider_identifier,
+                   policy::parse_role(user->role).value_or(policy::Role::kMember)});
   }
   return out;
 }

@@ -22,6 +22,7 @@ struct User {
   std::string provider_identifier;  // empty for local users
   std::string provider;
   std::string profile_pic_url;
+  std::string role = "member";  // what role groups of policies go by
   WallTime created_at{};
   WallTime updated_at{};
 

@@ -21,8 +21,9 @@ Result<SqliteRows, StoreError> SqliteRows::prepare(sqlite3* db) {
   } statements[] = {
       {&rows.insert_user_,
        "INSERT INTO users(name, display_name, email, provider_identifier, provider,"
-       " profile_pic_url, created_at, updated_at) VALUES(?, ?, ?, ?, ?, ?, ?, ?)"},
+       " profile_pic_url, created_at, updated_at, role) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"},
       {&rows.rename_user_, "UPDATE users SET name = ?, updated_at = ? WHERE id = ?"},
+      {&rows.set_user_role_, "UPDATE users SET role = ?, updated_at = ? WHERE id = ?"},
       {&rows.delete_user_, "DELETE FROM users WHERE id = ?"},
       {&rows.insert_pre_auth_key_,
        "INSERT INTO pre_auth_keys(prefix, hash, user_id, reusable, ephemeral, used, tags,"
@@ -40,7 +41,7 @@ Result<SqliteRows, StoreError> SqliteRows::prepare(sqlite3* db) {
       {&rows.select_policy_, "SELECT id, data, created_at FROM policies ORDER BY id DESC LIMIT 1"},
       {&rows.select_users_,
        "SELECT id, name, display_name, email, provider_identifier, provider, profile_pic_url,"
-       " created_at, updated_at FROM users ORDER BY id"},
+       " created_at, updated_at, role FROM users ORDER BY id"},
       {&rows.select_pre_auth_keys_,
        "SELECT id, prefix, hash, user_id, reusable, ephemeral, used, tags, expiration, created_at"
        " FROM pre_auth_keys ORDER BY id"},
@@ -66,6 +67,7 @@ Result<Contents, StoreError> SqliteRows::load() {
                          .provider_identifier = s.column_text(4),
                          .provider = s.column_text(5),
                          .profile_pic_url = s.column_text(6),
+                         .role = s.column_text(9),
                          .created_at = s.column_time(7),
                          .updated_at = s.column_time(8)});
   }
@@ -147,6 +149,7 @@ DbStatus SqliteRows::apply(InsertUser& c) {
   s.bind_text(6, c.user.profile_pic_url);
   s.bind_time(7, c.user.created_at);
   s.bind_time(8, c.user.updated_at);
+  s.bind_text(9, c.user.role);
   return insert(s, c.user.id);
 }
 
@@ -155,6 +158,13 @@ DbStatus SqliteRows::apply(RenameUser& c) {
   rename_user_.bind_time(2, c.updated_at);
   rename_user_.bind_id(3, c.id);
   return change_row(rename_user_, "user");
+}
+
+DbStatus SqliteRows::apply(SetUserRole& c) {
+  set_user_role_.bind_text(1, c.role);
+  set_user_role_.bind_time(2, c.updated_at);
+  set_user_role_.bind_id(3, c.id);
+  return change_row(set_user_role_, "user");
 }
 
 DbStatus SqliteRows::apply(DeleteUser& c) { return delete_row(delete_user_, c.id, "user"); }

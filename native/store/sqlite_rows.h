@@ -20,6 +20,7 @@ class SqliteRows {
  private:
   DbStatus apply(InsertUser& c);
   DbStatus apply(RenameUser& c);
+  DbStatus apply(SetUserRole& c);
   DbStatus apply(DeleteUser& c);
   DbStatus apply(InsertPreAuthKey& c);
   DbStatus apply(ExpirePreAuthKey& c);
@@ -43,6 +44,7 @@ class SqliteRows {
   sqlite3* db_ = nullptr;
   Statement insert_user_;
   Statement rename_user_;
+  Statement set_user_role_;
   Statement delete_user_;
   Statement insert_pre_auth_key_;
   Statement expire_pre_auth_key_;

@@ -82,6 +82,9 @@ CREATE TABLE policies(
   created_at integer NOT NULL
 ) STRICT;
 )sql"},
+    {"roles of users", R"sql(
+ALTER TABLE users ADD COLUMN role text NOT NULL DEFAULT 'member';
+)sql"},
 };
 
 DbStatus run_migrations(sqlite3* db, std::span<const Migration> list) {

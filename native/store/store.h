@@ -50,6 +50,11 @@ struct RenameUser {
   std::string name;
   WallTime updated_at{};
 };
+struct SetUserRole {
+  uint64_t id = 0;
+  std::string role;
+  WallTime updated_at{};
+};
 // Takes the user's pre-auth keys along.
 struct DeleteUser {
   uint64_t id = 0;
@@ -150,11 +155,11 @@ struct InsertPolicy {
   Policy policy;  // id is filled in the commit
 };
 
-using Change = std::variant<InsertUser, RenameUser, DeleteUser, InsertPreAuthKey, ExpirePreAuthKey,
-                            DeletePreAuthKey, UsePreAuthKey, InsertApiKey, ExpireApiKey,
-                            DeleteApiKey, TouchApiKeys, InsertNode, SetNodeIdentity, SetNodeInfo,
-                            RenameNode, SetNodeTags, SetNodeExpiry, SetNodeRoutes, AddNodeRoutes,
-                            SetNodeAddresses, DeleteNode, TouchNodes, InsertPolicy>;
+using Change = std::variant<InsertUser, RenameUser, SetUserRole, DeleteUser, InsertPreAuthKey,
+                            ExpirePreAuthKey, DeletePreAuthKey, UsePreAuthKey, InsertApiKey,
+                            ExpireApiKey, DeleteApiKey, TouchApiKeys, InsertNode, SetNodeIdentity,
+                            SetNodeInfo, RenameNode, SetNodeTags, SetNodeExpiry, SetNodeRoutes,
+                            AddNodeRoutes, SetNodeAddresses, DeleteNode, TouchNodes, InsertPolicy>;
 
 // All of its changes are stored, or none. In a commit the ids are filled in.
 struct Transaction {

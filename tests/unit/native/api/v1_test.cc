@@ -65,6 +65,28 @@ TEST_CASE("deleting a user removes its keys from the list") {
   CHECK(api.call("GET", "/api/v1/preauthkey").json()["preAuthKeys"].empty());
 }
 
+TEST_CASE("roles are shown of those who have one in particular") {
+  ApiUnderTest api;
+  const Called ann = api.call("POST", "/api/v1/user", R"({"name":"ann"})");
+  CHECK_FALSE(ann.json()["user"].contains("role"));  // in Headscale's shape
+  const Called bob = api.call("POST", "/api/v1/user", R"({"name":"bob","role":"owner"})");
+  CHECK(bob.json()["user"]["role"] == "owner");
+  CHECK(api.call("POST", "/api/v1/user", R"({"name":"bill","role":"king"})").status == 400);
+  const auto set = [&](const std::string& id, const std::string& body) {
+    return api.call("POST", "/api/v1/user/" + id + "/role", body);
+  };
+  CHECK(set("1", R"({"role":"admin"})").json()["user"]["role"] == "admin");
+  const json users = api.call("GET", "/api/v1/user").json()["users"];
+  CHECK(users[0]["role"] == "admin");
+  CHECK(users[1]["role"] == "owner");
+  CHECK_FALSE(set("2", R"({"role":"member"})").json()["user"].contains("role"));
+  CHECK(set("1", R"({"role":"king"})").status == 400);
+  CHECK(set("1", R"({"role":7})").status == 400);
+  CHECK(set("1", "{}").status == 400);
+  CHECK(set("x", R"({"role":"admin"})").status == 400);
+  CHECK(set("9", R"({"role":"admin"})").status == 404);
+}
+
 TEST_CASE("a list is never older than the last answered change") {
   ApiUnderTest api;
   for (int i = 0; i < 30; ++i) {

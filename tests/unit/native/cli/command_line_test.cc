@@ -59,6 +59,9 @@ TEST_CASE("every command has Headscale's names and aliases") {
       {"users delete -n ann", Command::kUsersDestroy},
       {"users rename -i 1 -r bob", Command::kUsersRename},
       {"user mv -i 1 -r bob", Command::kUsersRename},
+      {"users role ann admin", Command::kUsersRole},
+      {"users role -i 1 --role admin", Command::kUsersRole},
+      {"users role -n ann admin", Command::kUsersRole},
       {"preauthkeys create -u 1", Command::kPreauthKeysCreate},
       {"preauthkey c -u 1", Command::kPreauthKeysCreate},
       {"authkey new -u 1", Command::kPreauthKeysCreate},
@@ -196,6 +199,12 @@ TEST_CASE("a user or key may be positional, by id or by name") {
   const Invocation mixed = understood("users rename -i 3 bob");
   CHECK(mixed.id == "3");
   CHECK(mixed.new_name == "bob");
+  for (const char* line : {"users role ann admin", "users role -n ann admin",
+                           "users role ann --role admin", "users role --role admin ann"}) {
+    INFO(line);
+    CHECK(understood(line).name == "ann");
+    CHECK(understood(line).role == "admin");
+  }
   CHECK(understood("authkey expire 4").id == "4");
   CHECK(understood("apikeys expire abc").prefix == "abc");
 }
@@ -218,6 +227,9 @@ TEST_CASE("a wrong command line says what to fix, with exit code 2") {
       {"users destroy",
        "Error: which user? Give its name, or --identifier ID; 'edgescale users list' shows both"},
       {"users destroy -i 1 -n a", "Error: --identifier and --name are both given: give one"},
+      {"users role ann",
+       "Error: which role? member, auditor, billing-admin, it-admin, network-admin, admin or "
+       "owner"},
       {"users destroy -i x", "Error: --identifier takes a number, not \"x\""},
       {"users destroy 1 -n a", "Error: \"1\" is given beside --identifier or --name: give one"},
       {"users rename ann", "Error: --new-name is missing"},
@@ -291,14 +303,14 @@ TEST_CASE("completion offers what bash asks for", "[bash]") {
     return *text;
   };
   CHECK(complete("edgescale us") == "users");
-  CHECK(complete("edgescale users ''") == "create list destroy rename");
+  CHECK(complete("edgescale users ''") == "create list destroy rename role");
   CHECK(complete("edgescale user re") == "rename");
   CHECK(complete("edgescale authkey create --ex") == "--expiration");
   CHECK(complete("edgescale pre create --eph") == "--ephemeral");
   CHECK(complete("edgescale users list --out") == "--output");
   CHECK(complete("edgescale users list --output js") == "json json-line");
   CHECK(complete("edgescale users list -o ya") == "yaml");
-  CHECK(complete("edgescale -o json users ''") == "create list destroy rename");
+  CHECK(complete("edgescale -o json users ''") == "create list destroy rename role");
   CHECK(complete("edgescale -o json users list -n users ''").empty());
   CHECK(complete("edgescale completion z") == "zsh");
   CHECK(complete("edgescale --config tests/unit/native/cli/headscale_st") ==
@@ -312,7 +324,7 @@ TEST_CASE("completion offers what zsh asks for", "[zsh]") {
                               "compadd() { shift; print -- $@ }\n"
                               "t() { words=(edgescale \"$@\"); CURRENT=$#words; _edgescale }\n"
                               "t users ''\nt user list -o ''\nt -o json completion ''\n");
-  if (text) CHECK(*text == "create list destroy rename\njson json-line yaml\nbash zsh fish\n");
+  if (text) CHECK(*text == "create list destroy rename role\njson json-line yaml\nbash zsh fish\n");
 }
 
 TEST_CASE("completion offers what fish asks for", "[fish]") {

@@ -244,6 +244,17 @@ TEST_CASE("a user is destroyed only when somebody agreed") {
   CHECK(alone.io.err.find("say --force") != std::string::npos);
 }
 
+TEST_CASE("a user is given a role, when it is made or later") {
+  Script create({{R"(POST /api/v1/user {"name":"ann","role":"admin"})",
+                  ok(R"({"user":{"id":"1","name":"ann","role":"admin"}})")}});
+  CHECK(create.run({"users", "create", "ann", "--role", "admin"}) == kExitOk);
+  Script later({{"GET /api/v1/user?name=ann", ok(kAnnOnly)},
+                {R"(POST /api/v1/user/1/role {"role":"it-admin"})",
+                 ok(R"({"user":{"id":"1","role":"it-admin"}})")}});
+  CHECK(later.run({"users", "role", "ann", "it-admin"}) == kExitOk);
+  CHECK(later.io.out == "Role of ann: it-admin\n");
+}
+
 TEST_CASE("a user is found by name or id before it is renamed") {
   Script rename({{"GET /api/v1/user?id=1", ok(kAnnOnly)},
                  {"POST /api/v1/user/1/rename/b%2Fb {}", ok(R"({"user":{"id":"1"}})")}});

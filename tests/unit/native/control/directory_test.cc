@@ -20,6 +20,41 @@ NewPreAuthKey key_of(uint64_t user) {
   return key;
 }
 
+TEST_CASE("a user has a role, at first that of a member, and a restart finds it so") {
+  const TempDir dir;
+  {
+    const auto directory = open_directory(dir.file());
+    CHECK(must(create_user(*directory, "ann")).role == "member");
+    NewUser bob;
+    bob.name = "bob";
+    bob.role = "owner";
+    CHECK(must(wait<User>([&](auto answer) { directory->create_user(bob, kNow, answer); })).role ==
+          "owner");
+    bob.name = "bill";
+    bob.role = "king";
+    CHECK(reason_of(wait<User>([&](auto answer) { directory->create_user(bob, kNow, answer); })) ==
+          Reason::kInvalid);
+    const auto set = [&](uint64_t id, std::string role) {
+      return wait<User>(
+          [&](auto answer) { directory->set_user_role(id, role, kNow + Millis(5), answer); });
+    };
+    const uint64_t before = directory->users_version();
+    const User changed = must(set(1, "it-admin"));
+    CHECK(changed.role == "it-admin");
+    CHECK(changed.updated_at == kNow + Millis(5));
+    CHECK(directory->users_version() != before);
+    for (const char* wrong : {"", "Admin", "admins", "autogroup:admin"}) {
+      CHECK(reason_of(set(1, wrong)) == Reason::kInvalid);
+    }
+    CHECK(reason_of(set(9, "admin")) == Reason::kNotFound);
+    CHECK(*directory->user(1) == changed);
+    directory->close();
+  }
+  const auto directory = open_directory(dir.file());
+  CHECK(directory->user(1)->role == "it-admin");
+  CHECK(directory->user(2)->role == "owner");
+}
+
 TEST_CASE("a user is created, renamed and deleted, and a restart finds it so") {
   const TempDir dir;
   {

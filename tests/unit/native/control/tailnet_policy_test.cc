@@ -221,6 +221,30 @@ TEST_CASE("a change of tags moves a node between rules") {
   CHECK(c.client(3).rules().empty());
 }
 
+TEST_CASE("a role group holds the devices of users with that role, as soon as they have it") {
+  Clients c;
+  join_four(c);
+  c.install(policy_of(R"("acls":[{"action":"accept","src":["autogroup:admin"],"dst":["tag:web:22"]},
+      {"action":"accept","src":["autogroup:auditor"],"dst":["tag:db:80"]}])"));
+  c.pull_all();
+  CHECK(c.client(1).peer_ids().empty());
+  const auto set = [&](const char* role) {
+    must(wait<User>(
+        [&](auto answer) { c.net.directory().set_user_role(1, role, c.net.now, answer); }));
+    c.pull_all();
+  };
+  set("admin");
+  CHECK(c.client(1).peer_ids() == Ids{3});
+  CHECK(c.client(3).rules().size() == 1);
+  set("owner");
+  CHECK(c.client(1).peer_ids() == Ids{3});
+  set("auditor");
+  CHECK(c.client(1).peer_ids() == Ids{4});
+  set("member");
+  CHECK(c.client(1).peer_ids().empty());
+  CHECK(c.client(3).rules().empty());
+}
+
 TEST_CASE("what happens to a node is told to those who see it") {
   Clients c;
   join_four(c);

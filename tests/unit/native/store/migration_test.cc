@@ -39,7 +39,8 @@ TEST_CASE("every older schema is brought to the newest with its rows") {
     CHECK(first_text(dir.file(), kSchema) == newest);
     CHECK(first_text(dir.file(), "PRAGMA user_version") == std::to_string(sqlite_schema_version()));
     CHECK(first_text(dir.file(), "PRAGMA application_id") == std::to_string(kApplicationId));
-    CHECK(all.users.size() == (version >= 1 ? 1 : 0));
+    REQUIRE(all.users.size() == (version >= 1 ? 1 : 0));
+    if (version >= 1) CHECK(all.users[0].role == "member");
     REQUIRE(all.pre_auth_keys.size() == (version >= 1 ? 1 : 0));
     if (version >= 1) CHECK(all.pre_auth_keys[0].hash == std::string("\x00\xff", 2));
   }

@@ -25,6 +25,7 @@ TEST_CASE("every field of every record survives a restart") {
   user.provider_identifier = "https://issuer/sub";
   user.provider = "oidc";
   user.profile_pic_url = "https://example.com/a.png";
+  user.role = "it-admin";
   user.updated_at = wall_time_ms(1'800'000'000'456);
   PreAuthKey key = key_with_prefix("p1");
   key.user_id = 1;
