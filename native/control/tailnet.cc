@@ -143,15 +143,15 @@ void Tailnet::end_session(Entry& entry, Calls& calls) {
   calls.push_back(entry.session->wake_);
 }
 
-// Peers learn it, routes go to another router, and the client gets a map without its peers, or with
-// them again.
-void Tailnet::set_expired(Entry& entry, bool expired, Calls& calls) {
+// Peers learn it, and the client gets a map without its peers, or with them again. True when routes
+// may go to another router: choose_primaries() then.
+bool Tailnet::set_expired(Entry& entry, bool expired, Calls& calls) {
   const bool before = std::exchange(entry.expiry_announced, expired);
   if (entry.session != nullptr && entry.session->limited_ != expired) end_session(entry, calls);
-  if (before == expired) return;
+  if (before == expired) return false;
   change(entry, kWhole, calls, [](Node&) {});
   follow(entry, calls);
-  if (!usable_routes(*entry.node).empty()) choose_primaries(calls);
+  return !usable_routes(*entry.node).empty();
 }
 
 void Tailnet::wake(MapSession& session, Calls& calls) {
@@ -266,7 +266,7 @@ void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
       node.row.expiry = identity->expiry;
     });
     mark_self(*entry, calls);
-    set_expired(*entry, entry->node->expired(ticked_at_), calls);
+    if (set_expired(*entry, entry->node->expired(ticked_at_), calls)) choose_primaries(calls);
     approve_by_policy(*entry, calls);
   } else if (const auto* name = std::get_if<store::RenameNode>(&stored)) {
     Entry* entry = find(name->id);
@@ -294,7 +294,7 @@ void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
     if (entry == nullptr) return;
     change(*entry, kWhole, calls, [&](Node& node) { node.row.expiry = expiry->expiry; });
     mark_self(*entry, calls);
-    set_expired(*entry, entry->node->expired(ticked_at_), calls);
+    if (set_expired(*entry, entry->node->expired(ticked_at_), calls)) choose_primaries(calls);
   } else if (const auto* routes = std::get_if<store::SetNodeRoutes>(&stored)) {
     apply_routes(routes->id, routes->approved_routes, calls);
   } else if (const auto* more = std::get_if<store::AddNodeRoutes>(&stored)) {
@@ -329,6 +329,7 @@ void Tailnet::tick(WallTime now) {
     const std::lock_guard lock(mutex_);
     ticked_at_ = now;
     std::vector<uint64_t> gone;
+    bool routes_move = false;
     for (auto& [id, entry] : nodes_) {
       if (entry.session == nullptr && entry.offline_at && *entry.offline_at <= now) {
         entry.offline_at.reset();
@@ -340,9 +341,10 @@ void Tailnet::tick(WallTime now) {
         gone.push_back(id);
       }
       if (!entry.expiry_announced && node.expired(now)) {
-        set_expired(entry, true, calls);
+        routes_move |= set_expired(entry, true, calls);
       }
     }
+    if (routes_move) choose_primaries(calls);
     for (const uint64_t id : gone) {
       // Not twice while the commit is on its way.
       find(id)->last_contact = now;

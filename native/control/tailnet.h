@@ -189,7 +189,7 @@ class Tailnet {
   void for_viewers(const Entry& entry, F&& f);
   void mark_self(Entry& entry, Calls& calls);
   static void end_session(Entry& entry, Calls& calls);
-  void set_expired(Entry& entry, bool expired, Calls& calls);
+  [[nodiscard]] bool set_expired(Entry& entry, bool expired, Calls& calls);
   void choose_primaries(Calls& calls);
   void mark_shared(uint8_t shared, Calls& calls);
   void wake(MapSession& session, Calls& calls);
@@ -230,8 +230,9 @@ class Tailnet {
   struct Grant;  // under what terms a machine may be a node
   void admit(const tailcfg::MachineKey& machine, const tailcfg::RegisterRequest& request,
              const Grant& grant, WallTime now, Answer<NodePtr> answer, Calls& calls);
+  bool may_keep_tags(const Node& node, const Grant& grant, WallTime now) const;
   Entry* node_to_renew(const tailcfg::MachineKey& machine, const tailcfg::RegisterRequest& request,
-                       const Grant& grant);
+                       const Grant& grant, WallTime now);
   // Gives the node to the tags that the client asks for, if the user may give them; what is wrong
   // if not.
   std::string take_requested_tags(const tailcfg::RegisterRequest& request, uint64_t user_id,

@@ -52,6 +52,10 @@ bool asks_for_the_same(const tailcfg::RegisterRequest& a, const tailcfg::Registe
          x.hostname == y.hostname && a.ephemeral == b.ephemeral;
 }
 
+bool shows_key_of(const tailcfg::RegisterRequest& request, const Node& node) {
+  return node.node_key == request.node_key || node.node_key == request.old_node_key;
+}
+
 }  // namespace
 
 tailcfg::RegisterResponse Tailnet::state_of(const Entry& entry, WallTime now) const {
@@ -246,38 +250,57 @@ bool Tailnet::retag_known(Registering& r, const Entry& entry, Calls& calls) {
   return true;
 }
 
+// Whether a node that has shown its key keeps its tags, which an operator may have changed, when it
+// comes back by this auth key: the one that made it as long as nobody has ended its time, or one
+// that can give those tags.
+bool Tailnet::may_keep_tags(const Node& node, const Grant& grant, WallTime now) const {
+  if (!grant.pre_auth_key_id) return false;
+  if (grant.pre_auth_key_id == node.row.pre_auth_key_id && !node.expired(now)) return true;
+  return std::all_of(node.row.tags.begin(), node.row.tags.end(), [&](const std::string& tag) {
+    if (grant.user_id)
+      return policy_ != nullptr && policy_->index().user_may_tag(*grant.user_id, tag);
+    return std::find(grant.tags.begin(), grant.tags.end(), tag) != grant.tags.end();
+  });
+}
+
 // The node that this machine already is: it keeps its id and addresses. First by the key that it
-// had, then one of the same owner. By its key it is the same node also when it is given to tags by
-// its user or by an auth key for tags, and when it has tags and comes back by a user's word.
+// had, then one of the same owner: the user, the same tags, or the auth key that made it. By its
+// key it is the same node also when it is given to tags by its user or by an auth key for tags, and
+// when it has tags and an operator gives it to a user or an auth key lets it keep them.
 Tailnet::Entry* Tailnet::node_to_renew(const tailcfg::MachineKey& machine,
-                                       const tailcfg::RegisterRequest& request,
-                                       const Grant& grant) {
+                                       const tailcfg::RegisterRequest& request, const Grant& grant,
+                                       WallTime now) {
   const auto it = by_machine_.find(machine);
   if (it == by_machine_.end()) return nullptr;
   Entry* same_owner = nullptr;
   for (const uint64_t id : it->second) {
     Entry* entry = find(id);
     const Node& node = *entry->node;
-    const bool owned = grant.user_id ? node.row.user_id == grant.user_id : node.tagged();
+    const bool made_by_key =
+        node.tagged() && grant.pre_auth_key_id && grant.pre_auth_key_id == node.row.pre_auth_key_id;
+    const bool owned = grant.user_id ? node.row.user_id == grant.user_id
+                                     : node.tagged() && node.row.tags == grant.tags;
     const bool given_away =
-        !grant.tags.empty() && (!grant.vouched_by || node.row.user_id == grant.vouched_by);
-    const bool same_key =
-        node.node_key == request.node_key || node.node_key == request.old_node_key;
-    if (same_key && (owned || given_away || node.tagged())) return entry;
-    if (owned && same_owner == nullptr) same_owner = entry;
+        !grant.tags.empty() &&
+        (!grant.vouched_by || node.tagged() || node.row.user_id == grant.vouched_by);
+    const bool comes_back =
+        node.tagged() && (!grant.pre_auth_key_id || may_keep_tags(node, grant, now));
+    if (shows_key_of(request, node) && (owned || given_away || comes_back)) return entry;
+    if ((owned || made_by_key) && same_owner == nullptr) same_owner = entry;
   }
   return same_owner;
 }
 
 void Tailnet::admit(const tailcfg::MachineKey& machine, const tailcfg::RegisterRequest& request,
                     const Grant& grant, WallTime now, Answer<NodePtr> answer, Calls& calls) {
-  Entry* const known = node_to_renew(machine, request, grant);
-  // An auth key makes a node what it says once. Later the node keeps its tags, which an operator
-  // may have changed, unless its user asks for others (Headscale 0.29 keeps them even then).
+  Entry* const known = node_to_renew(machine, request, grant, now);
+  // An auth key makes a node what it says once. Later the node keeps its tags, unless its user asks
+  // for others (Headscale 0.29 keeps them even then, and whatever key it comes back by).
   const bool keeps_owner =
       known != nullptr && request.hostinfo.request_tags.empty() &&
-      (known->node->tagged() ? grant.pre_auth_key_id.has_value()
-                             : grant.user_id && known->node->row.user_id == grant.user_id);
+      (known->node->tagged()
+           ? shows_key_of(request, *known->node) && may_keep_tags(*known->node, grant, now)
+           : grant.user_id && known->node->row.user_id == grant.user_id);
   std::optional<WallTime> expiry;
   if (grant.tags.empty()) {
     if (options_.key_lifetime > Millis{0}) expiry = now + options_.key_lifetime;

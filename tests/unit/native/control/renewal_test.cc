@@ -26,6 +26,12 @@ class Renewals : public Net {
     request.reusable = true;
     return key(request);
   }
+  std::string key_of(uint64_t user) {
+    NewPreAuthKey request;
+    request.user_id = user;
+    request.reusable = true;
+    return key(request);
+  }
   // Machine 1 with its next node key, asking for these tags.
   tailcfg::RegisterRequest again(std::string auth_key, const Tags& asks = {}) {
     tailcfg::RegisterRequest r = request(1, std::move(auth_key));
@@ -68,10 +74,10 @@ TEST_CASE("a node with tags keeps those that an operator gave it when it comes b
     net.tag({"tag:c"});
     CHECK(net.renew(key).empty());
   }
-  SECTION("another key for tags") {
+  SECTION("another key, for these tags too") {
     net.join(1, net.key_for({"tag:a"}));
     net.tag({"tag:c"});
-    CHECK(net.renew(net.key_for({"tag:b"})).empty());
+    CHECK(net.renew(net.key_for({"tag:b", "tag:c"})).empty());
   }
   SECTION("its user's key") {
     const std::string key = net.reusable_key();
@@ -82,6 +88,58 @@ TEST_CASE("a node with tags keeps those that an operator gave it when it comes b
   CHECK(net.row().tags == Tags{"tag:c"});
   CHECK_FALSE(net.row().user_id.has_value());
   CHECK_FALSE(net.row().expiry.has_value());
+}
+
+TEST_CASE("a node keeps its tags by the key of a user who may give them") {
+  Renewals net;
+  net.join(1, net.key_for({"tag:b"}));
+  CHECK(net.renew(net.reusable_key()).empty());
+  CHECK(net.row().tags == Tags{"tag:b"});
+}
+
+TEST_CASE("no key gives back tags that it could not give") {
+  Renewals net;
+  const std::string key = net.reusable_key();
+  net.join(1, key);
+  net.tag({"tag:c"});
+  const auto expire = [&] {
+    must(wait<NodePtr>([&](auto answer) { net.tailnet().set_expiry(1, net.now, answer); }));
+  };
+  SECTION("another user's: a node of his own") { CHECK(net.renew(net.key_of(2)).empty()); }
+  SECTION("another user's, when an operator has expired the node") {
+    expire();
+    CHECK(net.renew(net.key_of(2)).empty());
+  }
+  SECTION("not even the one that made it, when an operator has expired the node") {
+    expire();
+    CHECK(net.renew(key).empty());
+    CHECK(net.row().tags.empty());
+    CHECK(net.row().user_id == uint64_t{1});
+    return;
+  }
+  REQUIRE(net.tailnet().nodes().size() == 2);
+  CHECK(net.tailnet().node(2)->row.tags.empty());
+  CHECK(net.tailnet().node(2)->row.user_id.has_value());
+  CHECK(net.tailnet().node(1)->row.tags == Tags{"tag:c"});
+}
+
+TEST_CASE(
+    "a key for other tags makes a node theirs, and without its key only one of the same tags") {
+  Renewals net;
+  net.join(1, net.key_for({"tag:a"}));
+  net.tag({"tag:c"});
+  SECTION("with the node's key") {
+    CHECK(net.renew(net.key_for({"tag:b"})).empty());
+    CHECK(net.row().tags == Tags{"tag:b"});
+  }
+  SECTION("without it") {
+    tailcfg::RegisterRequest second = Net::request(1, net.key_for({"tag:b"}));
+    second.node_key = node_key(60);
+    REQUIRE(net.enlist(1, second).error.empty());
+    REQUIRE(net.tailnet().nodes().size() == 2);
+    CHECK(net.tailnet().node(1)->node_key == node_key(1));
+    CHECK(net.tailnet().node(2)->row.tags == Tags{"tag:b"});
+  }
 }
 
 TEST_CASE("tags that a node asks for when it logs in again replace those that it has") {
@@ -112,10 +170,7 @@ TEST_CASE("tags that are not the user's to give are refused, and the node stays 
     return error.find("invalid or not permitted") != std::string::npos;
   };
   CHECK(refused(net.renew(net.reusable_key(), {"tag:c"})));
-  NewPreAuthKey of_bob;
-  of_bob.user_id = 2;
-  of_bob.reusable = true;
-  CHECK(refused(net.renew(net.key(of_bob), {"tag:b"})));
+  CHECK(refused(net.renew(net.key_of(2), {"tag:b"})));
   CHECK(refused(net.renew_by_approval(2, {"tag:b"})));
   CHECK(refused(net.renew(net.key_for({"tag:a"}), {"tag:b"})));
   CHECK(net.tailnet().node(1)->row.tags == Tags{"tag:a"});
@@ -145,10 +200,7 @@ TEST_CASE("of several nodes of one machine that one is renewed whose key it show
   const std::string key = net.key_for({"tag:a"});
   net.join(1, key);
   // Another profile of the machine, as another user's.
-  NewPreAuthKey of_bob;
-  of_bob.user_id = 2;
-  of_bob.reusable = true;
-  tailcfg::RegisterRequest second = Net::request(1, net.key(of_bob));
+  tailcfg::RegisterRequest second = Net::request(1, net.key_of(2));
   second.node_key = node_key(50);
   REQUIRE(net.enlist(1, second).error.empty());
   REQUIRE(net.tailnet().nodes().size() == 2);
