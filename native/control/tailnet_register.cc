@@ -280,9 +280,8 @@ Tailnet::Entry* Tailnet::node_to_renew(const tailcfg::MachineKey& machine,
         node.tagged() && grant.pre_auth_key_id && grant.pre_auth_key_id == node.row.pre_auth_key_id;
     const bool owned = grant.user_id ? node.row.user_id == grant.user_id
                                      : node.tagged() && node.row.tags == grant.tags;
-    const bool given_away =
-        !grant.tags.empty() &&
-        (!grant.vouched_by || node.tagged() || node.row.user_id == grant.vouched_by);
+    const bool given_away = !grant.tags.empty() && (!grant.vouched_by || node.tagged() ||
+                                                    node.row.user_id == grant.vouched_by);
     const bool comes_back =
         node.tagged() && (!grant.pre_auth_key_id || may_keep_tags(node, grant, now));
     if (shows_key_of(request, node) && (owned || given_away || comes_back)) return entry;
