@@ -224,8 +224,9 @@ void add_policy(CLI::App& root, Invocation& in) {
     return sub;
   };
   const auto add_bypass = [&](CLI::App* sub) {
-    sub->add_flag("--bypass-server-and-access-database-directly", in.bypass,
-                  "Open the configured database while the server is stopped");
+    sub->add_flag(
+        "--bypass-server-and-access-database-directly", in.bypass,
+        "Open the configured database, and bring it up to date, while the server is stopped");
     return sub;
   };
   add_bypass(add(policy, in, Command::kPolicyGet, "get", "Print the policy in service",

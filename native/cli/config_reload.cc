@@ -20,8 +20,9 @@ bool is_in(std::string_view name, std::initializer_list<std::string_view> keys) 
 // edge.* and policy.mode are here because the parts that use them refuse the whole reload.
 bool follows(std::string_view name, bool has_tls) {
   if (is_in(name, {"tls_cert_path", "tls_key_path"})) return has_tls;
-  if (is_in(name,
-            {"dns.base_domain", "limits.half_open", "limits.waiting", "limits.stranger_timeout"})) {
+  // Control connections are told the timeouts once for all.
+  if (is_in(name, {"dns.base_domain", "limits.half_open", "limits.waiting",
+                   "limits.stranger_timeout", "limits.body_timeout", "limits.write_timeout"})) {
     return false;
   }
   return is_in(name, {"trusted_proxies", "log.level", "limits", "edge", "policy", "derp.urls",

@@ -324,7 +324,7 @@ Connection::Next Connection::consult_gate(const RequestParser& parser, Response&
   core_->metrics.decided(decision_);
   request_.client_address = decision_.client_address.view();
   if (decision_.verdict == gate::Verdict::kRefuse) {
-    refusal = service_.gatekeeper->refusal(decision_);
+    refusal = service_.gatekeeper->refusal(request_, decision_);
     // A body that nobody will read stands between this request and the next one; and a request
     // whose framing is in doubt is the last one.
     if (parser.chunked() || parser.content_length_remaining().value_or(0) > 0 ||
@@ -442,7 +442,7 @@ Response Connection::refuse(http::Refusal refusal) {
   keep_ = false;
   decision_.refusal = refusal;
   core_->metrics.decided(decision_);
-  return service_.gatekeeper->refusal(decision_);
+  return service_.gatekeeper->refusal(request_, decision_);
 }
 
 Awaitable<Connection::Next> Connection::answer(Response response) {

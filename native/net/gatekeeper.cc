@@ -168,11 +168,6 @@ bool is_verification(const Request& request) {
   return request.method == "POST" && http::path_of(request.target) == "/verify";
 }
 
-// The only POST of its kind of route.
-bool is_verification(const gate::Decision& decision) {
-  return decision.route == http::Route::kDerpProbe && decision.method == http::Method::kPost;
-}
-
 }  // namespace
 
 Gatekeeper::Gatekeeper(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -225,7 +220,7 @@ gate::Decision Gatekeeper::decide(const Asked& asked) {
   return box.gate->decide(request, asked.now);
 }
 
-Response Gatekeeper::refusal(const gate::Decision& decision) const {
+Response Gatekeeper::refusal(const Request& request, const gate::Decision& decision) const {
   const http::RefusalText& text = http::refusal_text(decision.refusal);
   Response response = json_response(text.status, std::string(text.body));
   if (text.status == 401) {
@@ -241,8 +236,8 @@ Response Gatekeeper::refusal(const gate::Decision& decision) const {
     response.fields.push_back(
         {"RateLimit-Policy", decision.refusal == http::Refusal::kTooManyFailures
                                  ? state_->failure_policy
-                             : is_verification(decision) ? state_->verification_policy
-                                                         : state_->request_policy});
+                             : is_verification(request) ? state_->verification_policy
+                                                        : state_->request_policy});
   }
   return response;
 }

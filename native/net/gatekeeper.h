@@ -52,8 +52,8 @@ class Gatekeeper {
   };
   gate::Decision decide(const Asked& asked);
 
-  // The answer to Decision::refusal, with the fields that its status asks for.
-  Response refusal(const gate::Decision& decision) const;
+  // The answer to this request's Decision::refusal, with the fields that its status asks for.
+  Response refusal(const Request& request, const gate::Decision& decision) const;
 
   // What exchanges limits, trusted proxies and keys when it is called, which cannot fail; until
   // then nothing changes. If any of them changed, counting starts afresh. Threads: one caller.

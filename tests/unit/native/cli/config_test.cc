@@ -386,7 +386,8 @@ TEST_CASE("a reload takes over what can follow, and names what waits for a resta
       running, read("dns: {base_domain: b.example, search_domains: [c.example]}\n"
                     "listen_addr: 127.0.0.1:2\nserver_url: http://127.0.0.1:1\n"
                     "tls_cert_path: /c\ntls_key_path: /k\nlog: {level: debug, format: json}\n"
-                    "limits: {body_bytes: 4096, half_open: {total: 300}}\ncli: {timeout: 9s}\n"
+                    "limits: {body_bytes: 4096, body_timeout: 9s, half_open: {total: 300}}\ncli: "
+                    "{timeout: 9s}\n"
                     "prefixes: {v4: 10.0.0.0/8}\ndisable_check_updates: true\n"));
   CHECK(config.dns.base_domain == "a.example");
   CHECK(config.dns.search_domains == TextList{"c.example"});
@@ -397,8 +398,9 @@ TEST_CASE("a reload takes over what can follow, and names what waits for a resta
   CHECK(config.prefixes.v4 == "100.64.0.0/10");
   CHECK(config.tls.cert_path.empty());
   CHECK(std::set<std::string>(waiting.begin(), waiting.end()) ==
-        std::set<std::string>{"dns.base_domain", "limits.half_open.total", "listen_addr",
-                              "log.format", "prefixes.v4", "tls_cert_path", "tls_key_path"});
+        std::set<std::string>{"dns.base_domain", "limits.body_timeout", "limits.half_open.total",
+                              "listen_addr", "log.format", "prefixes.v4", "tls_cert_path",
+                              "tls_key_path"});
 }
 
 TEST_CASE("a certificate follows a reload where there was one") {
