@@ -35,11 +35,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick{500};
 
-// A local tunnel or connector: others stand behind it.
-bool is_loopback(std::string_view address) {
-  return address == "::1" || address.starts_with("127.");
-}
-
 constexpr size_t kMaxPolicyBytes = 16u << 20;  // the reader has a limit of its own, and says so
 
 control::PolicyFile policy_file(const std::string& path) {
@@ -362,7 +357,7 @@ Result<std::unique_ptr<ControlPlane>, std::string> ControlPlane::open(
   state->limits = l;
   state->half_open.emplace(ts2021::HalfOpen::Limits{l.half_open.total, l.half_open.per_address,
                                                     l.waiting.total, l.waiting.per_address},
-                           is_loopback);
+                           is_loopback);  // a local tunnel or connector
   ES_CHECK(state->open_stun(config));
   ES_TRY(state->sources, MapSources::open(state->as_bound(config), log));
   ES_CHECK(state->open_tailnet(config));

@@ -79,10 +79,6 @@ gate::KeyVerdict verdict_of(control::ApiKeyVerdict verdict) {
                                                    : gate::KeyVerdict::kInvalid;
 }
 
-bool is_loopback(std::string_view address) {
-  return address == "::1" || address.starts_with("127.");
-}
-
 }  // namespace
 
 struct Origin::State {

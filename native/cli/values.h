@@ -21,6 +21,8 @@ std::string format_duration(Millis duration);
 
 // "host:port", ":port", "[v6]:port"; the port in digits, 0 to 65535 (0: any free one).
 std::optional<ListenAddress> parse_listen_address(std::string_view text);
+// Of a peer's address: numeric, canonical, without a port.
+bool is_loopback(std::string_view address);
 // "0770" or "0o770", at most 0777: the leading 0 is required, for 770 would be decimal in YAML.
 std::optional<FileMode> parse_file_mode(std::string_view text);
 std::string format_file_mode(FileMode mode);

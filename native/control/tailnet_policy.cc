@@ -50,9 +50,9 @@ std::vector<policy::User> policy_users(const Directory& directory) {
 bool differs_for_policy(const Node& a, const Node& b) {
   return a.online != b.online || a.row.ipv4 != b.row.ipv4 || a.row.ipv6 != b.row.ipv6 ||
          a.row.user_id != b.row.user_id || a.row.tags != b.row.tags ||
-         a.row.approved_routes != b.row.approved_routes || a.row.ipv4 != b.row.ipv4 ||
-         a.row.ipv6 != b.row.ipv6 || a.hostinfo.routable_ips != b.hostinfo.routable_ips ||
-         a.hostinfo.os != b.hostinfo.os || a.hostinfo.os_version != b.hostinfo.os_version ||
+         a.row.approved_routes != b.row.approved_routes ||
+         a.hostinfo.routable_ips != b.hostinfo.routable_ips || a.hostinfo.os != b.hostinfo.os ||
+         a.hostinfo.os_version != b.hostinfo.os_version ||
          a.hostinfo.ipn_version != b.hostinfo.ipn_version;
 }
 
