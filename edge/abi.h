@@ -1,9 +1,9 @@
 // The binary interface between the Worker's JavaScript and the gate.
 //
 // Five static buffers, whose places es_layout() tells once: `in` (the host writes, the module
-// reads), `fields` and `lengths` (filled by the host inside read_fields), `out` (texts for the host)
-// and `words` (32-bit results). Text is UTF-8; lengths are bytes. Everything in `out` and `words` is valid
-// until the next call. Memory is fixed, so the host's views never detach.
+// reads), `fields` and `lengths` (filled by the host inside read_fields), `out` (texts for the
+// host) and `words` (32-bit results). Text is UTF-8; lengths are bytes. Everything in `out` and
+// `words` is valid until the next call. Memory is fixed, so the host's views never detach.
 //
 // A request is one call, es_decide; its answer at most one more, es_answer. There is one instance a
 // thread. A trap leaves the instance undefined: the host throws it away and makes a new one.

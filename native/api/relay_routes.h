@@ -2,7 +2,8 @@
 //
 // Source: Headscale 0.29 hscontrol/handlers.go, tailscale tailcfg.DERPAdmitClientRequest and
 // net/dnsfallback. Both need no key: /verify answers only whether a node key is one of ours.
-// Limits: the gate's, which counts /verify apart; it takes at most 4 KiB. Threads: handlers run on any thread at once.
+// Limits: the gate's, which counts /verify apart; it takes at most 4 KiB. Threads: handlers run on
+// any thread at once.
 #pragma once
 
 #include "native/net/router.h"

@@ -1,8 +1,8 @@
 // Whether this origin can do its work: one asynchronous check, asked at most once a second.
 //
-// /health is public and cheap to ask for; the check behind it (the database's writer) is not. Callers
-// that come while a check is under way get its answer; callers within kFreshFor of an answer get
-// that one. Threads: any.
+// /health is public and cheap to ask for; the check behind it (the database's writer) is not.
+// Callers that come while a check is under way get its answer; callers within kFreshFor of an
+// answer get that one. Threads: any.
 #pragma once
 
 #include "common/base/time.h"

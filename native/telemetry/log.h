@@ -61,8 +61,8 @@ class Log {
   bool enabled(Level level) const;
 
   void write(Level level, std::string_view message, std::initializer_list<LogValue> values = {});
-  // As write(), at most kBoundedLinesPerSecond in any one second of the clock; the number of those left
-  // out is logged when the next second begins. For lines that a client can cause.
+  // As write(), at most kBoundedLinesPerSecond in any one second of the clock; the number of those
+  // left out is logged when the next second begins. For lines that a client can cause.
   void write_bounded(Level level, std::string_view message,
                      std::initializer_list<LogValue> values = {});
 
