@@ -15,12 +15,7 @@
 namespace es {
 namespace {
 
-using test::all_closed;
-using test::four_threads;
-using test::in_threads;
-using test::kClients;
-using test::key_of;
-using test::monotonic;
+using namespace test;
 
 // Does what it is given on a thread of its own, until it dies.
 class Elsewhere {

@@ -13,12 +13,7 @@ namespace es::api {
 namespace {
 
 using nlohmann::json;
-using test::all_closed;
-using test::four_threads;
-using test::in_threads;
-using test::kClients;
-using test::key_of;
-using test::monotonic;
+using namespace test;
 
 }  // namespace
 
