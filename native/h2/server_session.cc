@@ -32,6 +32,7 @@ struct Stream {
   bool full = false;      // the handler waits for on_writable()
   bool deferred = false;  // nghttp2 waits for resume
   OutgoingBody body;
+  size_t counted = 0;  // of its body, in the session's sum
 };
 
 }  // namespace
@@ -104,6 +105,7 @@ class ServerSession::Impl {
   void end_request(StreamId id, Stream& stream);
   void refuse(StreamId id, Stream& stream, int status);
   void count(RateLimit& limit);
+  void count_body(Stream& stream);
   void resume(StreamId id, Stream& stream);
 
   static Impl* self(void* user_data) { return static_cast<Impl*>(user_data); }
@@ -113,6 +115,7 @@ class ServerSession::Impl {
   SessionHandle session_;
   std::unordered_map<StreamId, Stream> streams_;
   size_t unfinished_bytes_ = 0;
+  size_t response_bytes_ = 0;  // what counts against max_session_buffer
   size_t num_requests_ = 0;
   RateLimit resets_;
   RateLimit control_;
@@ -346,6 +349,7 @@ void ServerSession::Impl::on_close(StreamId id, uint32_t code) {
   if (it == streams_.end()) return;
   const bool announced = it->second.announced;
   unfinished_bytes_ -= it->second.body_bytes;
+  response_bytes_ -= it->second.counted;
   streams_.erase(it);
   if (announced) handler_.on_closed(id, static_cast<ErrorCode>(code));
 }
@@ -395,6 +399,7 @@ int ServerSession::Impl::send_body(StreamId id, Bytes frame_header, size_t len) 
   if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   output_->insert(output_->end(), frame_header.begin(), frame_header.end());
   stream->body.append_to(*output_, len);
+  count_body(*stream);
   if (stream->full && stream->body.buffered() <= limits_.max_response_buffer / 2) {
     stream->full = false;
     handler_.on_writable(id);
@@ -409,9 +414,23 @@ Write ServerSession::Impl::write(StreamId id, std::span<const Chunk> chunks) {
     stream->full = true;
     return Write::kFull;
   }
+  if (response_bytes_ >= limits_.max_session_buffer) {
+    stream->refused = true;
+    reset(id, ErrorCode::kEnhanceYourCalm);
+    return Write::kGone;
+  }
   for (const Chunk& chunk : chunks) stream->body.push(chunk);
+  count_body(*stream);
   resume(id, *stream);
   return Write::kTaken;
+}
+
+// A message may be larger than a stream's buffer, and a slow client that waits for one of those is
+// no offender: a stream counts as full at most.
+void ServerSession::Impl::count_body(Stream& stream) {
+  response_bytes_ -= stream.counted;
+  stream.counted = std::min(stream.body.buffered(), limits_.max_response_buffer);
+  response_bytes_ += stream.counted;
 }
 
 void ServerSession::Impl::finish(StreamId id) {
@@ -430,6 +449,7 @@ void ServerSession::Impl::resume(StreamId id, Stream& stream) {
 void ServerSession::Impl::abort() {
   auto streams = std::exchange(streams_, {});
   unfinished_bytes_ = 0;
+  response_bytes_ = 0;
   for (const auto& [id, stream] : streams) {
     if (stream.announced) handler_.on_closed(id, ErrorCode::kCancel);
   }

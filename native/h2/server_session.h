@@ -6,9 +6,9 @@
 //
 // Bounds: concurrent streams, header count and size (431), body size (413), all unfinished request
 // bodies together, the time for one request to come in whole (408), bytes that wait in a response
-// (Write::kFull), and the rate of frames that cost us more than the peer: resets, pings, settings,
-// priorities, empty data. Whoever exceeds the rate gets GOAWAY(ENHANCE_YOUR_CALM). The limits may
-// be others once more is known of the peer.
+// (Write::kFull) and in all of them (what would exceed that is reset), and the rate of frames that
+// cost us more than the peer: resets, pings, settings, priorities, empty data. Whoever exceeds the
+// rate gets GOAWAY(ENHANCE_YOUR_CALM). The limits may be others once more is known of the peer.
 // Errors: receive() fails with kReconnect; flush what take_output() still has (a GOAWAY), then
 // close. Smaller offences of the peer end a stream or the connection by nghttp2's own answers.
 // Threads: one caller. The Handler is called inside receive(), take_output() and abort(), and may
@@ -35,6 +35,7 @@ struct ServerLimits {
   size_t max_body_bytes = 1U << 20U;        // of one request
   size_t max_unfinished_bytes = 4U << 20U;  // bodies of requests that have not ended
   size_t max_response_buffer = 1U << 20U;   // waiting in one response
+  size_t max_session_buffer = 4U << 20U;    // and in all; a response counts up to its own limit
   Millis request_timeout{30000};            // from the head's first byte to the end of the body
   uint32_t max_requests = 0;                // then GOAWAY, and the open ones may end; 0: no limit
   uint32_t resets_per_second = 20, resets_burst = 200;

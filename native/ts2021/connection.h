@@ -57,6 +57,7 @@ inline constexpr h2::ServerLimits kStrangerLimits = {.max_concurrent_streams = 8
                                                      .max_body_bytes = 128U << 10U,
                                                      .max_unfinished_bytes = 128U << 10U,
                                                      .max_response_buffer = 64U << 10U,
+                                                     .max_session_buffer = 128U << 10U,
                                                      .max_requests = 100};
 
 struct Options {

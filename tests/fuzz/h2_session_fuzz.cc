@@ -48,7 +48,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                                                 .max_header_bytes = 2048,
                                                 .max_body_bytes = kMaxBody,
                                                 .max_unfinished_bytes = 4 * kMaxBody,
-                                                .max_response_buffer = 1024},
+                                                .max_response_buffer = 1024,
+                                                .max_session_buffer = 64},
                                                app);
   if (!session.ok()) std::abort();
   app.session = &*session;

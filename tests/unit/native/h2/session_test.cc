@@ -230,6 +230,58 @@ TEST_CASE("a reader that stops is not written to beyond the buffer, and told of 
   CHECK(p.peer.seen.at(id).closed == ErrorCode::kNoError);
 }
 
+TEST_CASE("answers that a client does not take are bounded in all: one too many is reset") {
+  Pair p({.max_response_buffer = 1000, .max_session_buffer = 2500}, Windows::kManual);
+  p.app.echo = false;
+  const auto write = [&](StreamId id, size_t len) {
+    return p.server.write(id, Chunk::copy_of(as_bytes(std::string(len, 'p'))));
+  };
+  const auto begin = [&] {
+    const StreamId id = p.get("/");
+    REQUIRE(p.settle());
+    p.server.respond(id, {.status = 200, .headers = {}}, HasBody::kYes);
+    return id;
+  };
+  constexpr size_t kWindow = 4U << 20U;  // of each of the client's streams
+  std::vector<StreamId> ids;
+  for (int i = 0; i < 4; ++i) {
+    ids.push_back(begin());
+    REQUIRE(write(ids.back(), kWindow) == Write::kTaken);
+    REQUIRE(p.settle());
+    REQUIRE(p.server.buffered(ids.back()) == 0);
+  }
+  // What is larger than a stream's buffer counts as a full one.
+  CHECK(write(ids[0], 3000) == Write::kTaken);
+  CHECK(write(ids[1], 1000) == Write::kTaken);
+  CHECK(write(ids[2], 400) == Write::kTaken);
+  CHECK(write(ids[3], 400) == Write::kTaken);
+  const StreamId one_too_many = begin();
+  CHECK(write(one_too_many, 1) == Write::kGone);
+  CHECK(write(one_too_many, 1) == Write::kGone);
+  p.server.finish(one_too_many);
+  CHECK(write(ids[0], 1) == Write::kFull);
+  CHECK(write(ids[2], 1) == Write::kGone);
+  REQUIRE(p.settle());
+  for (const StreamId id : {one_too_many, ids[2]}) {
+    CHECK(p.peer.seen.at(id).closed == ErrorCode::kEnhanceYourCalm);
+    CHECK(p.app.seen.at(id).closed == ErrorCode::kEnhanceYourCalm);
+  }
+  CHECK(p.server.num_streams() == 3);
+  // What the reset one held is free.
+  CHECK(write(ids[3], 10) == Write::kTaken);
+  // So is everything once the client reads.
+  for (const StreamId id : {ids[0], ids[1], ids[3]}) p.client.consume(id, kWindow);
+  REQUIRE(p.settle());
+  CHECK(p.app.seen.at(ids[0]).writable == 1);
+  CHECK(p.peer.seen.at(ids[0]).body.size() == kWindow + 3000);
+  CHECK(p.peer.seen.at(ids[1]).body.size() == kWindow + 1000);
+  CHECK(p.peer.seen.at(ids[3]).body.size() == kWindow + 410);
+  const StreamId next = begin();
+  CHECK(write(next, 3000) == Write::kTaken);
+  REQUIRE(p.settle());
+  CHECK(p.peer.seen.at(next).body.size() == 3000);
+}
+
 TEST_CASE("a cancelled stream ends, and its connection goes on") {
   Pair p;
   p.app.echo = false;
