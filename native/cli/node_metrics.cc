@@ -104,6 +104,10 @@ void add_handshake_metrics(telemetry::Metrics& metrics, const ts2021::HalfOpen& 
                          "Control connections that were refused because too many are half open.",
                          Kind::kCounter,
                          [&half_open] { return static_cast<double>(half_open.refused()); });
+  metrics.read_on_demand("edgescale_control_connections_evicted_total",
+                         "Control connections of unknown machines that made room for others.",
+                         Kind::kCounter,
+                         [&half_open] { return static_cast<double>(half_open.evicted()); });
 }
 
 void add_stun_metrics(telemetry::Metrics& metrics, const stun::Counters& counters) {

@@ -82,34 +82,42 @@ Status Connection::start(Bytes response, const std::optional<noise::Key>& challe
     if (const auto connection = self.lock()) connection->shutdown();
   });
   if (options_.deadlines != nullptr) {
-    alarm_ = options_.deadlines->add([weak = weak_from_this()] {
-      auto self = weak.lock();
-      if (self == nullptr) return;
-      // The task holds it: it must die on its strand.
-      Connection& connection = *self;
-      connection.stream_->post([held = std::move(self)] { held->check_deadlines(); });
-    });
+    alarm_ = options_.deadlines->add(from_any_thread(&Connection::check_deadlines));
     known_by_ = options_.clock() + options_.preface_timeout;
     set_alarm();
+  }
+  if (place_ != nullptr) {
+    options_.half_open->on_evicted(place_, from_any_thread(&Connection::give_way));
   }
   pump();
   read();
   return {};
 }
 
+std::function<void()> Connection::from_any_thread(void (Connection::*task)()) {
+  return [weak = weak_from_this(), task] {
+    auto self = weak.lock();
+    if (self == nullptr) return;
+    // The task holds it: it must die on its strand.
+    Connection& connection = *self;
+    connection.stream_->post([held = std::move(self), task] { (held.get()->*task)(); });
+  };
+}
+
 void Connection::set_standing(Standing standing) {
   if (standing_ == Standing::kKnown || standing == standing_) return;
   if (standing == Standing::kWaiting) {
     // Who finds no place there may come back as often as it likes.
-    if (place_ != nullptr && !options_.half_open->wait(place_)) return;
+    if (place_ != nullptr && !options_.half_open->wait(place_, options_.clock())) return;
     known_by_ = Millis::max();
   } else if (standing_ == Standing::kWaiting) {
-    if (place_ != nullptr) options_.half_open->wait_no_more(place_);
+    if (place_ != nullptr) options_.half_open->wait_no_more(place_, options_.clock());
     known_by_ = options_.clock() + options_.stranger_timeout;
   }
   standing_ = standing;
   if (standing == Standing::kKnown) {
     if (http_) http_->set_limits(options_.limits);
+    if (place_ != nullptr) options_.half_open->keep(place_);
     if (greeted_) trust();
   }
   set_alarm();
@@ -200,6 +208,14 @@ void Connection::check_deadlines() {
   if (closing_) return end();
   set_alarm();
   pump();
+}
+
+// Somebody else has its place already. It may have become known meanwhile.
+void Connection::give_way() {
+  if (ended_ || leaving_ || place_ == nullptr) return;
+  // Nobody waits for a client that does not read.
+  if (writing_) return end();
+  leave();
 }
 
 void Connection::leave() {

@@ -9,11 +9,12 @@
 //
 // Bounds: the client must send its HTTP/2 preface within preface_timeout, and its machine must be
 // known within stranger_timeout of the handshake, or wait for a person (Standing); until then it
-// has stranger_limits. A write that takes longer than write_timeout ends the connection; HTTP/2's
-// bounds are h2::ServerLimits. Plaintext is pulled from HTTP/2 only when the last write is through,
-// so a client that does not read holds at most one batch besides its streams' bounded buffers.
-// Threads: everything on the stream's strand, but for post() and the reference count.
-// Lifetime: lives as long as its stream; others hold a weak_ptr and reach it with post().
+// has stranger_limits, and may have to give way to newcomers (HalfOpen). A write that takes longer
+// than write_timeout ends the connection; HTTP/2's bounds are h2::ServerLimits. Plaintext is pulled
+// from HTTP/2 only when the last write is through, so a client that does not read holds at most one
+// batch besides its streams' bounded buffers. Threads: everything on the stream's strand, but for
+// post() and the reference count. Lifetime: lives as long as its stream; others hold a weak_ptr and
+// reach it with post().
 #pragma once
 
 #include "common/base/bytes.h"
@@ -82,7 +83,8 @@ struct Keys {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   // The error says why the handshake failed, for a log; the stream is taken care of either way.
-  // `place` is given back when the machine is known, or with the connection.
+  // `place`, of Options::half_open, is given back when the machine is known, or with the
+  // connection.
   static Status serve(std::unique_ptr<net::ByteStream> stream, const Keys& keys, Bytes initiation,
                       const Options& options, HalfOpen::Place place = {});
   ~Connection();
@@ -117,6 +119,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void pump();
   void on_written(const Status& status);
   void trust();
+  // Runs it on the strand.
+  std::function<void()> from_any_thread(void (Connection::*task)());
+  void give_way();
   // Says good-bye as far as the client reads.
   void leave();
   void check_deadlines();

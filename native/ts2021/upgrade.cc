@@ -71,7 +71,7 @@ net::UpgradeHandler upgrade_handler(Options options, MakeKeys make_keys,
     }
     HalfOpen::Place place;
     if (HalfOpen* const half_open = settings->options.half_open; half_open != nullptr) {
-      place = half_open->take(request.client_address);
+      place = half_open->take(request.client_address, settings->options.clock());
       if (place == nullptr) return refuse_crowd(std::move(upgrade));
     }
     if (web_socket) return serve_web_socket(settings, std::move(upgrade), std::move(place));

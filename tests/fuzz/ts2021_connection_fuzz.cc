@@ -1,6 +1,6 @@
 // A hostile client that has finished the Noise handshake, which anybody may: whatever it sends
-// inside, in time or late, known to the handler or a stranger, stays within the limits of its
-// standing, and in the end nothing of it is left.
+// inside, in time or late, known to the handler or a stranger, alone or pushed out by newcomers,
+// stays within the limits of its standing, and in the end nothing of it is left.
 #include "native/net/byte_stream.h"
 #include "native/noise/handshake.h"
 #include "native/noise/record.h"
@@ -23,6 +23,7 @@ constexpr es::h2::ServerLimits kStranger = {.max_concurrent_streams = 3,
                                             .max_body_bytes = 600,
                                             .max_unfinished_bytes = 1000,
                                             .max_response_buffer = 512,
+                                            .max_session_buffer = 600,
                                             .request_timeout = Millis(50),
                                             .max_requests = 8};
 constexpr es::h2::ServerLimits kKnown = {.max_concurrent_streams = 10,
@@ -30,6 +31,7 @@ constexpr es::h2::ServerLimits kKnown = {.max_concurrent_streams = 10,
                                          .max_body_bytes = 2000,
                                          .max_unfinished_bytes = 4000,
                                          .max_response_buffer = 2048,
+                                         .max_session_buffer = 3000,
                                          .request_timeout = Millis(50)};
 
 struct Wire {
@@ -117,6 +119,7 @@ class App final : public es::h2::ServerHandler {
     if (call.what == 'c') c->close();
     known_ = known_ || call.what == 'k';
     if (call.what == 'h') return;  // held open
+    if (call.what == 'l') return answer_at_length(id);
     c->http().respond(id, {.status = 204, .headers = {}}, es::h2::HasBody::kNo);
   }
   void on_writable(es::h2::StreamId) override {}
@@ -125,6 +128,22 @@ class App final : public es::h2::ServerHandler {
   }
 
  private:
+  void answer_at_length(es::h2::StreamId id) {
+    es::h2::ServerSession& http = connection_.lock()->http();
+    http.respond(id, {.status = 200, .headers = {}}, es::h2::HasBody::kYes);
+    static const std::vector<uint8_t> piece(300, 'l');
+    for (int i = 0; i < 10; ++i) {
+      if (http.write(id, es::h2::Chunk::copy_of(piece)) != es::h2::Write::kTaken) break;
+    }
+    http.finish(id);
+    const es::h2::ServerLimits& limits = known_ ? kKnown : kStranger;
+    size_t all = 0;
+    for (const auto& [any, call] : open_) {
+      all += std::min(http.buffered(any), limits.max_response_buffer);
+    }
+    if (all > limits.max_session_buffer + piece.size()) std::abort();
+  }
+
   struct Call {
     char what = ' ';
     size_t body = 0;
@@ -164,7 +183,8 @@ const es::noise::Session& client_session() {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Wire wire;
   Millis now{1000};
-  es::ts2021::HalfOpen half_open({.total = 1, .per_address = 1, .waiting_total = 1}, {});
+  es::ts2021::HalfOpen half_open(
+      {.total = 1, .per_address = 1, .waiting_total = 1, .safe_for = Millis(30)}, {});
   es::ts2021::Deadlines deadlines;
   es::ts2021::Options options;
   options.limits = kKnown;
@@ -178,7 +198,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   es::ts2021::Keys keys;
   keys.static_private = filled(1);
   keys.ephemeral_private = filled(2);
-  auto place = half_open.take("192.0.2.1");
+  auto place = half_open.take("192.0.2.1", now);
   if (!es::ts2021::Connection::serve(std::make_unique<Stream>(wire), keys, initiator().initiation(),
                                      options, std::move(place))
            .ok()) {
@@ -187,7 +207,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto sender = es::noise::RecordSender::create(client_session().send_key).value();
   std::vector<uint8_t> unread;
 
-  // Each step: how long after the last one, whether the client reads, and what it sends.
+  // Each step: how long after the last one, whether the client reads, whether somebody else wants a
+  // place, and what it sends.
   es::ByteReader input(Bytes(data, size));
   while (!wire.destroyed) {
     const auto step = input.u8();
@@ -196,6 +217,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if ((*step & 0x20U) != 0) {
       if (auto done = std::exchange(wire.write_done, nullptr)) done(es::Status());
     }
+    if ((*step & 0xc0U) == 0x80U) (void)half_open.take("198.51.100.1", now);
     deadlines.tick(now);
     wire.run();
     const auto len = input.u8();

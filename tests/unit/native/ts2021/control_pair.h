@@ -54,7 +54,7 @@ struct ControlPair : h2::ClientEvents {
 
   Status serve(Bytes initiation) {
     ts2021::HalfOpen::Place place;
-    if (options.half_open != nullptr) place = options.half_open->take("192.0.2.1");
+    if (options.half_open != nullptr) place = options.half_open->take("192.0.2.1", options.clock());
     return ts2021::Connection::serve(std::make_unique<FakeStream>(loop, wire), keys, initiation,
                                      options, std::move(place));
   }

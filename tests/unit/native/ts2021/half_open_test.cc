@@ -8,8 +8,10 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <random>
 #include <thread>
 
 namespace es::ts2021 {
@@ -52,8 +54,7 @@ noise::Initiator initiator() {
 
 // A control server with few places and a short deadline.
 struct Site {
-  explicit Site(HalfOpen::Limits limits, bool counts_loopback = true)
-      : half_open(limits, [counts_loopback](std::string_view) { return !counts_loopback; }) {
+  explicit Site(HalfOpen::Limits limits) : half_open(limits, {}) {
     derp::HubConfig config;
     config.server.private_key = test::filled_key(7);
     config.server.max_handshaking = 3;
@@ -123,6 +124,30 @@ struct Site {
 
 std::string text_of(Bytes bytes) { return std::string(as_text(bytes)); }
 
+// Places without connections, by number. 127.0.0.1 is shared.
+struct Table {
+  explicit Table(HalfOpen::Limits limits)
+      : half_open(limits, [](std::string_view address) { return address == "127.0.0.1"; }) {}
+
+  std::optional<size_t> take(const std::string& address) {
+    const size_t id = next_id++;
+    auto place = half_open.take(address, now);
+    if (!place) return std::nullopt;
+    half_open.on_evicted(place, [this, id] { evicted.push_back(id); });
+    places[id] = std::move(place);
+    return id;
+  }
+  bool wait(const std::optional<size_t>& id) { return half_open.wait(places.at(id.value()), now); }
+  void keep(const std::optional<size_t>& id) { half_open.keep(places.at(id.value())); }
+  void drop(const std::optional<size_t>& id) { places.erase(id.value()); }
+
+  HalfOpen half_open;
+  Millis now{0};
+  size_t next_id = 0;
+  std::map<size_t, HalfOpen::Place> places;
+  std::vector<size_t> evicted;
+};
+
 // Through the handshake.
 struct Client : test::SocketClient {
   explicit Client(const Site& site) : SocketClient(site.server->port(), initiator()) {
@@ -133,32 +158,217 @@ struct Client : test::SocketClient {
 }  // namespace
 
 TEST_CASE("places are bounded in all and by address, IPv6 by /64, and come back") {
-  HalfOpen half_open({.total = 4, .per_address = 2},
-                     [](std::string_view address) { return address == "127.0.0.1"; });
-  auto a = half_open.take("192.0.2.1");
-  auto b = half_open.take("192.0.2.1");
-  CHECK(a);
-  CHECK(b);
-  CHECK_FALSE(half_open.take("192.0.2.1"));
-  const auto c = half_open.take("2001:db8:0:1::1");
-  auto d = half_open.take("2001:db8:0:1::2");
+  Table t({.total = 4, .per_address = 2});
+  const auto a = t.take("192.0.2.1");
+  CHECK(t.take("192.0.2.1"));
+  CHECK_FALSE(t.take("192.0.2.1"));
+  CHECK(t.take("2001:db8:0:1::1"));
+  const auto d = t.take("2001:db8:0:1::2");
   CHECK(d);
-  CHECK_FALSE(half_open.take("127.0.0.1"));  // full
-  d.reset();
-  CHECK(half_open.take("127.0.0.1"));
-  a.reset();
-  const auto e = half_open.take("192.0.2.1");
+  CHECK_FALSE(t.take("127.0.0.1"));  // full
+  t.drop(d);
+  const auto e = t.take("127.0.0.1");
   CHECK(e);
-  CHECK_FALSE(half_open.take("192.0.2.1"));
-  CHECK(half_open.taken() == 3);
-  CHECK(half_open.refused() == 3);
+  t.drop(e);
+  t.drop(a);
+  CHECK(t.take("192.0.2.1"));
+  CHECK_FALSE(t.take("192.0.2.1"));
+  CHECK(t.half_open.taken() == 3);
+  CHECK(t.half_open.refused() == 3);
+  CHECK(t.half_open.evicted() == 0);
 }
 
-TEST_CASE("a shared address counts in all only") {
-  HalfOpen half_open({.total = 3, .per_address = 1}, [](std::string_view) { return true; });
-  const auto a = half_open.take("127.0.0.1");
-  const auto b = half_open.take("127.0.0.1");
+TEST_CASE("a shared address counts in all only, and loses its oldest when it holds most") {
+  Table t({.total = 3, .per_address = 1});
+  const auto a = t.take("127.0.0.1");
+  const auto b = t.take("127.0.0.1");
+  const auto other = t.take("192.0.2.1");
   CHECK(b);
+  t.now += Millis(1000);
+  CHECK(t.take("127.0.0.1"));
+  CHECK(t.evicted == std::vector{*a});
+  CHECK(t.take("192.0.2.2"));
+  CHECK(t.evicted == std::vector{*a, *b});
+  CHECK(other);
+}
+
+TEST_CASE("a newcomer gets the place of the oldest of the network that holds most") {
+  Table t({.total = 6, .per_address = 3});
+  const auto honest = t.take("192.0.2.1");
+  const auto x = t.take("198.51.100.1");
+  const auto y = t.take("203.0.113.1");
+  for (int i = 0; i < 2; ++i) CHECK(t.take("203.0.113.1"));
+  const auto x2 = t.take("198.51.100.1");
+  t.now += Millis(1000);
+  // The network with three loses one, then that with two whose oldest is older.
+  CHECK(t.take("192.0.2.2"));
+  CHECK(t.evicted == std::vector{*y});
+  CHECK(t.take("192.0.2.3"));
+  CHECK(t.evicted == std::vector{*y, *x});
+  // Of those who hold as much as anybody, each makes room for its own.
+  const auto y2 = t.take("203.0.113.1");
+  CHECK(t.evicted == std::vector{*y, *x, *y + 1});
+  CHECK(t.half_open.taken() == 6);
+  CHECK(t.half_open.evicted() == 3);
+  // Where all that are old have one, the oldest goes.
+  t.drop(y2);
+  CHECK(t.take("192.0.2.4"));
+  CHECK(t.take("192.0.2.5"));
+  CHECK(t.evicted.back() == *honest);
+  CHECK(t.take("192.0.2.6"));
+  CHECK(t.evicted.back() == *y + 2);
+  // Who holds more than others does not push them out.
+  CHECK_FALSE(t.take("192.0.2.5"));
+  CHECK(x2);
+}
+
+TEST_CASE("a network at its limit makes room for its own newcomers") {
+  Table t({.total = 10, .per_address = 2});
+  const auto a = t.take("192.0.2.1");
+  const auto b = t.take("192.0.2.1");
+  t.now += Millis(999);
+  CHECK_FALSE(t.take("192.0.2.1"));
+  t.now += Millis(1);
+  CHECK(t.take("192.0.2.1"));
+  CHECK(t.evicted == std::vector{*a});
+  CHECK(t.take("192.0.2.1"));
+  CHECK(t.evicted == std::vector{*a, *b});
+  // All are young again.
+  CHECK_FALSE(t.take("192.0.2.1"));
+  CHECK(t.half_open.taken() == 2);
+}
+
+TEST_CASE("however fast strangers come, nobody loses a place before its time") {
+  Table t({.total = 8, .per_address = 4});
+  const auto honest = t.take("192.0.2.1");
+  REQUIRE(honest);
+  for (; t.now < Millis(1000); t.now += Millis(1)) {
+    (void)t.take("203.0.113." + std::to_string(t.now.count() % 7));
+    REQUIRE(t.evicted.empty());
+  }
+  CHECK(t.half_open.taken() == 8);
+  CHECK(t.half_open.refused() > 900);
+}
+
+TEST_CASE("a machine that is known loses its place to nobody") {
+  Table t({.total = 2, .per_address = 2});
+  const auto known = t.take("192.0.2.1");
+  const auto stranger = t.take("192.0.2.1");
+  const bool early = GENERATE(true, false);
+  if (early) t.keep(known);
+  t.now += Millis(1000);
+  if (!early) t.keep(known);
+  CHECK(t.take("192.0.2.1"));
+  CHECK(t.evicted == std::vector{*stranger});
+  t.now += Millis(1000);
+  CHECK(t.take("192.0.2.1"));
+  CHECK(t.evicted.size() == 2);
+  CHECK(t.half_open.taken() == 2);
+}
+
+TEST_CASE("who waits makes room for a network with fewer, but not for its own") {
+  Table t({.waiting_total = 3, .waiting_per_address = 2});
+  const auto a = t.take("192.0.2.1");
+  const auto b = t.take("192.0.2.1");
+  const auto c = t.take("192.0.2.1");
+  const auto d = t.take("192.0.2.2");
+  const auto e = t.take("192.0.2.3");
+  for (const auto& place : {a, b, d}) CHECK(t.wait(place));
+  t.now += Millis(1000);
+  CHECK_FALSE(t.wait(c));
+  CHECK(t.evicted.empty());
+  CHECK(t.wait(e));
+  CHECK(t.evicted == std::vector{*a});
+  CHECK(t.half_open.waiting() == 3);
+  CHECK(t.half_open.taken() == 1);
+  // The evicted one has no place to wait at any more.
+  CHECK_FALSE(t.wait(a));
+  t.half_open.wait_no_more(t.places[*a], t.now);
+  t.drop(a);
+  CHECK(t.half_open.waiting() == 3);
+  CHECK(t.half_open.taken() == 1);
+}
+
+TEST_CASE("whoever is told late that its place is gone is told at once") {
+  HalfOpen half_open({.total = 1}, {});
+  const auto first = half_open.take("192.0.2.1", Millis(0));
+  const auto second = half_open.take("192.0.2.2", Millis(1000));
+  REQUIRE(second);
+  int told = 0;
+  half_open.on_evicted(first, [&] { ++told; });
+  CHECK(told == 1);
+}
+
+// What half_open.h says, the slow way.
+struct Model {
+  struct Entry {
+    size_t id;
+    std::string address;
+    Millis since;
+    bool kept;
+  };
+  size_t count(const std::string& address) const {
+    return static_cast<size_t>(std::count_if(all.begin(), all.end(),
+                                             [&](const Entry& e) { return e.address == address; }));
+  }
+  // Whether there is a place, and whose it was.
+  std::pair<bool, std::optional<size_t>> take(size_t id, const std::string& address, Millis now) {
+    const auto pick = [&](auto may_go) {
+      auto best = all.end();
+      for (auto it = all.begin(); it != all.end(); ++it) {
+        if (it->kept || now - it->since < limits.safe_for || !may_go(*it)) continue;
+        if (best == all.end() || count(it->address) > count(best->address)) best = it;
+      }
+      return best;
+    };
+    std::optional<size_t> gone;
+    const bool at_limit = count(address) >= limits.per_address;
+    if (at_limit || all.size() >= limits.total) {
+      auto it = at_limit ? all.end() : pick([](const Entry&) { return true; });
+      if (it == all.end() || count(it->address) <= count(address)) {
+        it = pick([&](const Entry& e) { return e.address == address; });
+      }
+      if (it == all.end()) return {false, {}};
+      gone = it->id;
+      all.erase(it);
+    }
+    all.push_back({id, address, now, false});
+    return {true, gone};
+  }
+
+  HalfOpen::Limits limits;
+  std::vector<Entry> all{};  // in the order of coming
+};
+
+TEST_CASE("places come and go as in an obvious model") {
+  const auto seed = static_cast<unsigned>(std::random_device()());
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  const HalfOpen::Limits limits{.total = 12, .per_address = 5, .safe_for = Millis(30)};
+  Table t(limits);
+  Model model{limits};
+  for (int i = 0; i < 20'000; ++i) {
+    t.now += Millis(random() % 4);
+    const size_t num_evicted = t.evicted.size();
+    if (!model.all.empty() && random() % 4 == 0) {
+      Model::Entry& one = model.all[random() % model.all.size()];
+      if (random() % 3 == 0) {
+        t.keep(one.id);
+        one.kept = true;
+      } else {
+        t.drop(one.id);
+        model.all.erase(model.all.begin() + (&one - model.all.data()));
+      }
+    } else {
+      const std::string address = "192.0.2." + std::to_string(1 + random() % 6);
+      const auto id = t.take(address);
+      const auto [taken, gone] = model.take(t.next_id - 1, address, t.now);
+      REQUIRE(id.has_value() == taken);
+      REQUIRE(t.evicted.size() - num_evicted == (gone ? 1U : 0U));
+      if (gone) REQUIRE(t.evicted.back() == *gone);
+    }
+    REQUIRE(t.half_open.taken() == model.all.size());
+  }
 }
 
 TEST_CASE("clients that stay silent after the upgrade are bounded and sent away in time") {
@@ -207,6 +417,56 @@ TEST_CASE("whoever speaks inside Noise keeps its place until its machine is know
   // It may be silent for longer than a stranger.
   client.run(Millis(2200));
   CHECK(client.ask("/anything") == 204);
+}
+
+TEST_CASE("an old stranger is sent away when a newcomer finds no place, a known machine is not") {
+  const bool waits = GENERATE(false, true);
+  CAPTURE(waits);
+  Site site({.total = 2, .per_address = 2, .safe_for = Millis(300)});
+  Client known(site);
+  CHECK(known.ask("/known") == 204);
+  Client first(site);
+  Client second(site);
+  CHECK(first.ask("/anything") == 204);
+  CHECK(second.ask(waits ? "/wait" : "/anything") == 204);
+  first.run(Millis(300));
+  Client third(site);
+  CHECK(third.ask("/anything") == 204);
+  if (!waits) {
+    first.run(Millis(1000));
+    CHECK(first.ended);
+    CHECK(first.goaway == h2::ErrorCode::kNoError);
+  }
+  CHECK(site.half_open.evicted() == (waits ? 0U : 1U));
+  // The next one costs the second its place, unless that is counted apart.
+  Client fourth(site);
+  CHECK(fourth.ask("/anything") == 204);
+  (waits ? first : second).run(Millis(1000));
+  CHECK((waits ? first : second).ended);
+  CHECK((waits ? second : third).ask("/anything") == 204);
+  CHECK(known.ask("/anything") == 204);
+  CHECK(site.half_open.taken() == 2);
+}
+
+TEST_CASE("who has lost its place and becomes known before it hears of that stays") {
+  HalfOpen half_open({.total = 1}, {});
+  Deadlines deadlines;
+  std::atomic<int> held{0};
+  test::ControlPair pair([&](const auto& c) { return std::make_unique<Silent>(c, held); });
+  Millis now{0};
+  pair.options.clock = [&] { return now; };
+  pair.options.half_open = &half_open;
+  pair.options.deadlines = &deadlines;
+  REQUIRE(pair.connect().ok());
+  const bool becomes_known = GENERATE(true, false);
+  now = Millis(1000);
+  const auto newcomer = half_open.take("192.0.2.2", now);
+  REQUIRE(newcomer);
+  REQUIRE(pair.loop.tasks.size() == 1);
+  if (becomes_known) pair.connection.lock()->set_standing(Standing::kKnown);
+  REQUIRE(pair.settle());
+  CHECK(pair.wire->server_closed == !becomes_known);
+  CHECK(pair.goaway.has_value() == !becomes_known);
 }
 
 TEST_CASE("a stranger that finishes the handshake and asks for nothing is sent away in time") {
