@@ -200,7 +200,7 @@ std::optional<std::string> RegisterPages::signed_in(std::string_view ticket,
 bool RegisterPages::is_live_key(std::string_view key_id, WallTime now) const {
   const auto keys = directory_.api_keys();
   return std::any_of(keys.begin(), keys.end(), [&](const control::ApiKey& key) {
-    return key.prefix == key_id && (!key.expiration || *key.expiration > now);
+    return key.prefix == key_id && !key.expired(now);
   });
 }
 

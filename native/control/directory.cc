@@ -277,7 +277,7 @@ void Directory::expire_pre_auth_key(uint64_t id, WallTime now, Answer<void> answ
   if (!tables_->has_pre_auth_key(id)) {
     return answer(Refusal{Reason::kNotFound, "auth-key not found"});
   }
-  write(store::ExpirePreAuthKey{id, now}, "auth-key", std::move(answer), nothing);
+  write(store::RevokePreAuthKey{id, now}, "auth-key", std::move(answer), nothing);
 }
 
 void Directory::delete_pre_auth_key(uint64_t id, Answer<void> answer) {
@@ -330,7 +330,7 @@ void Directory::insert_api_key(ApiKey key, int attempts_left, Answer<MintedApiKe
 void Directory::expire_api_key(const ApiKeySelector& which, WallTime now, Answer<void> answer) {
   const auto id = tables_->api_key_id(which);
   if (!id) return answer(Refusal{Reason::kNotFound, "API key not found"});
-  write(store::ExpireApiKey{*id, now}, "API key", std::move(answer), nothing);
+  write(store::RevokeApiKey{*id, now}, "API key", std::move(answer), nothing);
 }
 
 void Directory::delete_api_key(const ApiKeySelector& which, Answer<void> answer) {

@@ -98,12 +98,13 @@ void Tables::apply(const store::InsertPreAuthKey& c) {
   keys_changed();
 }
 
-void Tables::apply(const store::ExpirePreAuthKey& c) {
+void Tables::apply(const store::RevokePreAuthKey& c) {
   const auto found = pre_auth_keys_.find(c.id);
   if (found == pre_auth_keys_.end()) return;
-  auto expired = std::make_shared<PreAuthKey>(*found->second);
-  expired->expiration = c.expiration;
-  found->second = std::move(expired);
+  auto revoked = std::make_shared<PreAuthKey>(*found->second);
+  revoked->expiration = c.at;
+  revoked->revoked = true;
+  found->second = std::move(revoked);
   keys_changed();
 }
 
@@ -129,9 +130,11 @@ void Tables::apply(const store::InsertApiKey& c) {
   api_key_prefixes_[c.key.prefix] = c.key.id;
 }
 
-void Tables::apply(const store::ExpireApiKey& c) {
+void Tables::apply(const store::RevokeApiKey& c) {
   const auto found = api_keys_.find(c.id);
-  if (found != api_keys_.end()) found->second.key.expiration = c.expiration;
+  if (found == api_keys_.end()) return;
+  found->second.key.expiration = c.at;
+  found->second.key.revoked = true;
 }
 
 void Tables::apply(const store::DeleteApiKey& c) {
@@ -247,7 +250,7 @@ ApiKeyVerdict Tables::verify_api_key(std::string_view prefix, Bytes hash, WallTi
   // An unknown prefix costs the same comparison.
   const Bytes stored = entry != nullptr ? as_bytes(entry->key.hash) : Bytes(kNoHash);
   if (!equal_constant_time(hash, stored) || entry == nullptr) return ApiKeyVerdict::kUnknown;
-  if (entry->key.expiration && now >= *entry->key.expiration) return ApiKeyVerdict::kExpired;
+  if (entry->key.expired(now)) return ApiKeyVerdict::kExpired;
   entry->seen_ms.store(unix_ms(now), std::memory_order_relaxed);
   entry->unsaved.store(true, std::memory_order_release);
   return ApiKeyVerdict::kValid;

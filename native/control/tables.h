@@ -55,11 +55,11 @@ class Tables {
   void apply(const store::SetUserRole& c);
   void apply(const store::DeleteUser& c);
   void apply(const store::InsertPreAuthKey& c);
-  void apply(const store::ExpirePreAuthKey& c);
+  void apply(const store::RevokePreAuthKey& c);
   void apply(const store::DeletePreAuthKey& c);
   void apply(const store::UsePreAuthKey& c);
   void apply(const store::InsertApiKey& c);
-  void apply(const store::ExpireApiKey& c);
+  void apply(const store::RevokeApiKey& c);
   void apply(const store::DeleteApiKey& c);
   void apply(const store::TouchApiKeys& c);
   void users_changed();

@@ -132,7 +132,7 @@ void Tailnet::register_with_key(Registering& r, Calls& calls) {
   std::string refusal;
   if (key == nullptr) {
     refusal = "invalid auth key: it is unknown or was deleted; ask for a new one";
-  } else if (key->expiration && *key->expiration <= r.now) {
+  } else if (key->expired(r.now)) {
     refusal = "this auth key has expired; ask for a new one";
   } else if (key->used && !key->reusable) {
     refusal = kUsed;

@@ -39,8 +39,10 @@ struct PreAuthKey {
   bool used = false;
   std::vector<std::string> tags;
   std::optional<WallTime> expiration;  // none: does not expire
+  bool revoked = false;                // for good; its expiration is then when that was
   WallTime created_at{};
 
+  bool expired(WallTime now) const { return revoked || (expiration && *expiration <= now); }
   friend bool operator==(const PreAuthKey&, const PreAuthKey&) = default;
 };
 
@@ -50,8 +52,10 @@ struct ApiKey {
   std::string hash;
   std::optional<WallTime> expiration;  // none: does not expire
   std::optional<WallTime> last_seen;   // written in batches: may be behind by a minute
+  bool revoked = false;                // for good; its expiration is then when that was
   WallTime created_at{};
 
+  bool expired(WallTime now) const { return revoked || (expiration && *expiration <= now); }
   friend bool operator==(const ApiKey&, const ApiKey&) = default;
 };
 

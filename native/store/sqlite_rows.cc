@@ -28,13 +28,14 @@ Result<SqliteRows, StoreError> SqliteRows::prepare(sqlite3* db) {
       {&rows.insert_pre_auth_key_,
        "INSERT INTO pre_auth_keys(prefix, hash, user_id, reusable, ephemeral, used, tags,"
        " expiration, created_at) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"},
-      {&rows.expire_pre_auth_key_, "UPDATE pre_auth_keys SET expiration = ? WHERE id = ?"},
+      {&rows.revoke_pre_auth_key_,
+       "UPDATE pre_auth_keys SET expiration = ?, revoked = 1 WHERE id = ?"},
       {&rows.delete_pre_auth_key_, "DELETE FROM pre_auth_keys WHERE id = ?"},
       {&rows.use_pre_auth_key_, "UPDATE pre_auth_keys SET used = 1 WHERE id = ? AND used = 0"},
       {&rows.insert_api_key_,
        "INSERT INTO api_keys(prefix, hash, expiration, last_seen, created_at)"
        " VALUES(?, ?, ?, ?, ?)"},
-      {&rows.expire_api_key_, "UPDATE api_keys SET expiration = ? WHERE id = ?"},
+      {&rows.revoke_api_key_, "UPDATE api_keys SET expiration = ?, revoked = 1 WHERE id = ?"},
       {&rows.delete_api_key_, "DELETE FROM api_keys WHERE id = ?"},
       {&rows.touch_api_key_, "UPDATE api_keys SET last_seen = ? WHERE id = ?"},
       {&rows.insert_policy_, "INSERT INTO policies(data, created_at) VALUES(?, ?)"},
@@ -43,10 +44,11 @@ Result<SqliteRows, StoreError> SqliteRows::prepare(sqlite3* db) {
        "SELECT id, name, display_name, email, provider_identifier, provider, profile_pic_url,"
        " created_at, updated_at, role FROM users ORDER BY id"},
       {&rows.select_pre_auth_keys_,
-       "SELECT id, prefix, hash, user_id, reusable, ephemeral, used, tags, expiration, created_at"
-       " FROM pre_auth_keys ORDER BY id"},
+       "SELECT id, prefix, hash, user_id, reusable, ephemeral, used, tags, expiration, created_at,"
+       " revoked FROM pre_auth_keys ORDER BY id"},
       {&rows.select_api_keys_,
-       "SELECT id, prefix, hash, expiration, last_seen, created_at FROM api_keys ORDER BY id"},
+       "SELECT id, prefix, hash, expiration, last_seen, created_at, revoked FROM api_keys"
+       " ORDER BY id"},
   };
   for (const auto& entry : statements) {
     ES_TRY(*entry.statement, Statement::prepare(db, entry.sql));
@@ -84,6 +86,7 @@ Result<Contents, StoreError> SqliteRows::load() {
                                  .used = s.column_int(6) != 0,
                                  .tags = std::move(tags),
                                  .expiration = s.column_optional_time(8),
+                                 .revoked = s.column_int(10) != 0,
                                  .created_at = s.column_time(9)});
   }
   for (Statement& s = select_api_keys_;;) {
@@ -94,6 +97,7 @@ Result<Contents, StoreError> SqliteRows::load() {
                             .hash = s.column_text(2),
                             .expiration = s.column_optional_time(3),
                             .last_seen = s.column_optional_time(4),
+                            .revoked = s.column_int(6) != 0,
                             .created_at = s.column_time(5)});
   }
   ES_TRY(all.nodes, nodes_.load());
@@ -123,8 +127,7 @@ DbStatus SqliteRows::change_row(Statement& statement, const char* noun) {
   return {};
 }
 
-DbStatus SqliteRows::set_expiration(Statement& statement, uint64_t id, WallTime at,
-                                    const char* noun) {
+DbStatus SqliteRows::revoke(Statement& statement, uint64_t id, WallTime at, const char* noun) {
   statement.bind_time(1, at);
   statement.bind_id(2, id);
   return change_row(statement, noun);
@@ -184,8 +187,8 @@ DbStatus SqliteRows::apply(InsertPreAuthKey& c) {
   return insert(s, c.key.id);
 }
 
-DbStatus SqliteRows::apply(ExpirePreAuthKey& c) {
-  return set_expiration(expire_pre_auth_key_, c.id, c.expiration, "pre-auth key");
+DbStatus SqliteRows::apply(RevokePreAuthKey& c) {
+  return revoke(revoke_pre_auth_key_, c.id, c.at, "pre-auth key");
 }
 
 DbStatus SqliteRows::apply(DeletePreAuthKey& c) {
@@ -211,8 +214,8 @@ DbStatus SqliteRows::apply(InsertApiKey& c) {
   return insert(s, c.key.id);
 }
 
-DbStatus SqliteRows::apply(ExpireApiKey& c) {
-  return set_expiration(expire_api_key_, c.id, c.expiration, "API key");
+DbStatus SqliteRows::apply(RevokeApiKey& c) {
+  return revoke(revoke_api_key_, c.id, c.at, "API key");
 }
 
 DbStatus SqliteRows::apply(DeleteApiKey& c) { return delete_row(delete_api_key_, c.id, "API key"); }

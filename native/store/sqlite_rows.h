@@ -23,11 +23,11 @@ class SqliteRows {
   DbStatus apply(SetUserRole& c);
   DbStatus apply(DeleteUser& c);
   DbStatus apply(InsertPreAuthKey& c);
-  DbStatus apply(ExpirePreAuthKey& c);
+  DbStatus apply(RevokePreAuthKey& c);
   DbStatus apply(DeletePreAuthKey& c);
   DbStatus apply(UsePreAuthKey& c);
   DbStatus apply(InsertApiKey& c);
-  DbStatus apply(ExpireApiKey& c);
+  DbStatus apply(RevokeApiKey& c);
   DbStatus apply(DeleteApiKey& c);
   DbStatus apply(TouchApiKeys& c);
   DbStatus apply(InsertPolicy& c);
@@ -38,7 +38,7 @@ class SqliteRows {
   }
   DbStatus insert(Statement& statement, uint64_t& id);
   DbStatus change_row(Statement& statement, const char* noun);
-  DbStatus set_expiration(Statement& statement, uint64_t id, WallTime at, const char* noun);
+  DbStatus revoke(Statement& statement, uint64_t id, WallTime at, const char* noun);
   DbStatus delete_row(Statement& statement, uint64_t id, const char* noun);
 
   sqlite3* db_ = nullptr;
@@ -47,11 +47,11 @@ class SqliteRows {
   Statement set_user_role_;
   Statement delete_user_;
   Statement insert_pre_auth_key_;
-  Statement expire_pre_auth_key_;
+  Statement revoke_pre_auth_key_;
   Statement delete_pre_auth_key_;
   Statement use_pre_auth_key_;
   Statement insert_api_key_;
-  Statement expire_api_key_;
+  Statement revoke_api_key_;
   Statement delete_api_key_;
   Statement touch_api_key_;
   Statement insert_policy_;

@@ -85,6 +85,11 @@ CREATE TABLE policies(
     {"roles of users", R"sql(
 ALTER TABLE users ADD COLUMN role text NOT NULL DEFAULT 'member';
 )sql"},
+    // Until then to revoke a key was to let it expire: those keys go on by their time.
+    {"revoked keys", R"sql(
+ALTER TABLE pre_auth_keys ADD COLUMN revoked integer NOT NULL DEFAULT 0;
+ALTER TABLE api_keys ADD COLUMN revoked integer NOT NULL DEFAULT 0;
+)sql"},
 };
 
 DbStatus run_migrations(sqlite3* db, std::span<const Migration> list) {

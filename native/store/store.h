@@ -62,9 +62,10 @@ struct DeleteUser {
 struct InsertPreAuthKey {
   PreAuthKey key;  // id is filled in the commit
 };
-struct ExpirePreAuthKey {
+// Ends the key for good: a clock that is set back does not revive it.
+struct RevokePreAuthKey {
   uint64_t id = 0;
-  WallTime expiration{};
+  WallTime at{};
 };
 struct DeletePreAuthKey {
   uint64_t id = 0;
@@ -72,9 +73,10 @@ struct DeletePreAuthKey {
 struct InsertApiKey {
   ApiKey key;  // id is filled in the commit
 };
-struct ExpireApiKey {
+// Likewise.
+struct RevokeApiKey {
   uint64_t id = 0;
-  WallTime expiration{};
+  WallTime at{};
 };
 struct DeleteApiKey {
   uint64_t id = 0;
@@ -156,8 +158,8 @@ struct InsertPolicy {
 };
 
 using Change = std::variant<InsertUser, RenameUser, SetUserRole, DeleteUser, InsertPreAuthKey,
-                            ExpirePreAuthKey, DeletePreAuthKey, UsePreAuthKey, InsertApiKey,
-                            ExpireApiKey, DeleteApiKey, TouchApiKeys, InsertNode, SetNodeIdentity,
+                            RevokePreAuthKey, DeletePreAuthKey, UsePreAuthKey, InsertApiKey,
+                            RevokeApiKey, DeleteApiKey, TouchApiKeys, InsertNode, SetNodeIdentity,
                             SetNodeInfo, RenameNode, SetNodeTags, SetNodeExpiry, SetNodeRoutes,
                             AddNodeRoutes, SetNodeAddresses, DeleteNode, TouchNodes, InsertPolicy>;
 

@@ -301,6 +301,32 @@ TEST_CASE("an expired or deleted API key is refused at once and after a restart"
   CHECK(directory->verify_api_key(good, kNow) == ApiKeyVerdict::kValid);
 }
 
+TEST_CASE("a revoked key stays revoked when the clock is set back, also after a restart") {
+  const TempDir dir;
+  const WallTime before = kNow - std::chrono::hours(24);
+  std::string api;
+  std::string auth;
+  const auto ended = [&](Directory& directory) {
+    const auto key = directory.find_pre_auth_key(auth);
+    return directory.verify_api_key(api, before) == ApiKeyVerdict::kExpired && key != nullptr &&
+           key->expired(before);
+  };
+  {
+    const auto directory = open_directory(dir.file());
+    must(create_user(*directory, "ann"));
+    api = must(create_api_key(*directory, std::nullopt)).text;
+    auth = must(create_key(*directory, key_of(1))).text;
+    CHECK_FALSE(ended(*directory));
+    must(wait<void>([&](auto a) { directory->expire_api_key({1, ""}, kNow, a); }));
+    must(wait<void>([&](auto a) { directory->expire_pre_auth_key(1, kNow, a); }));
+    CHECK(ended(*directory));
+    // Shown as Headscale shows it: expired when it was revoked.
+    CHECK(directory->api_keys()[0].expiration == kNow);
+    CHECK(directory->pre_auth_keys().rows[0].key->expiration == kNow);
+  }
+  CHECK(ended(*open_directory(dir.file())));
+}
+
 TEST_CASE("an API key is found by every form of its prefix that people paste") {
   const TempDir dir;
   const auto directory = open_directory(dir.file());

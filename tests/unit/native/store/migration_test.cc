@@ -46,6 +46,26 @@ TEST_CASE("every older schema is brought to the newest with its rows") {
   }
 }
 
+TEST_CASE("keys that an older version let expire stay expired") {
+  const TempDir dir;
+  make_version(dir.file(), 5);  // before keys were marked as revoked
+  run_sql(
+      dir.file(),
+      "INSERT INTO pre_auth_keys(prefix, hash, reusable, ephemeral, used, tags, expiration,"
+      " created_at) VALUES('old', x'01', 1, 0, 0, '[]', 1000, 3),"
+      " ('good', x'02', 1, 0, 0, '[]', 5000, 3);"
+      "INSERT INTO api_keys(prefix, hash, expiration, created_at) VALUES('old', x'01', 1000, 3),"
+      " ('good', x'02', NULL, 3)");
+  const Contents all = read_all(dir.file());
+  REQUIRE(all.pre_auth_keys.size() == 2);
+  REQUIRE(all.api_keys.size() == 2);
+  const WallTime now = wall_time_ms(2000);
+  CHECK(all.pre_auth_keys[0].expired(now));
+  CHECK_FALSE(all.pre_auth_keys[1].expired(now));
+  CHECK(all.api_keys[0].expired(now));
+  CHECK_FALSE(all.api_keys[1].expired(now));
+}
+
 TEST_CASE("a migration that fails leaves the file as it was") {
   const TempDir dir;
   make_version(dir.file(), 1);

@@ -85,9 +85,9 @@ TEST_CASE("renaming, expiring and deleting what is not there is reported as miss
   const auto store = open_started(options_for(dir.file()));
   CHECK(kind_of(write_and_wait(*store, RenameUser{7, "x", {}})) == StoreErrorKind::kMissing);
   CHECK(kind_of(write_and_wait(*store, DeleteUser{7})) == StoreErrorKind::kMissing);
-  CHECK(kind_of(write_and_wait(*store, ExpirePreAuthKey{7, {}})) == StoreErrorKind::kMissing);
+  CHECK(kind_of(write_and_wait(*store, RevokePreAuthKey{7, {}})) == StoreErrorKind::kMissing);
   CHECK(kind_of(write_and_wait(*store, DeletePreAuthKey{7})) == StoreErrorKind::kMissing);
-  CHECK(kind_of(write_and_wait(*store, ExpireApiKey{7, {}})) == StoreErrorKind::kMissing);
+  CHECK(kind_of(write_and_wait(*store, RevokeApiKey{7, {}})) == StoreErrorKind::kMissing);
   CHECK(kind_of(write_and_wait(*store, DeleteApiKey{7})) == StoreErrorKind::kMissing);
   PreAuthKey key = key_with_prefix("p");
   key.user_id = 7;
@@ -121,8 +121,8 @@ TEST_CASE("updates change one row and nothing else") {
       only<InsertApiKey>(write_and_wait(*store, InsertApiKey{api_key_with_prefix(name)}));
     }
     only<RenameUser>(write_and_wait(*store, RenameUser{2, "bert", wall_time_ms(5)}));
-    only<ExpirePreAuthKey>(write_and_wait(*store, ExpirePreAuthKey{2, wall_time_ms(6)}));
-    only<ExpireApiKey>(write_and_wait(*store, ExpireApiKey{2, wall_time_ms(7)}));
+    only<RevokePreAuthKey>(write_and_wait(*store, RevokePreAuthKey{2, wall_time_ms(6)}));
+    only<RevokeApiKey>(write_and_wait(*store, RevokeApiKey{2, wall_time_ms(7)}));
     only<TouchApiKeys>(
         write_and_wait(*store, TouchApiKeys{{{2, wall_time_ms(8)}, {99, wall_time_ms(9)}}}));
   }
@@ -136,9 +136,13 @@ TEST_CASE("updates change one row and nothing else") {
   CHECK(all.users[1].name == "bert");
   CHECK(all.users[1].updated_at == wall_time_ms(5));
   CHECK(all.pre_auth_keys[0].expiration == std::nullopt);
+  CHECK_FALSE(all.pre_auth_keys[0].revoked);
   CHECK(all.pre_auth_keys[1].expiration == wall_time_ms(6));
+  CHECK(all.pre_auth_keys[1].revoked);
   CHECK(all.api_keys[0].expiration == std::nullopt);
+  CHECK_FALSE(all.api_keys[0].revoked);
   CHECK(all.api_keys[1].expiration == wall_time_ms(7));
+  CHECK(all.api_keys[1].revoked);
   CHECK(all.api_keys[0].last_seen == std::nullopt);
   CHECK(all.api_keys[1].last_seen == wall_time_ms(8));
   {
