@@ -160,6 +160,7 @@ constexpr std::string_view kTail = R"json(
       "createdAt": {"type": "string", "format": "date-time"},
       "registerMethod": {"type": "string", "enum": ["REGISTER_METHOD_UNSPECIFIED", "REGISTER_METHOD_AUTH_KEY", "REGISTER_METHOD_CLI", "REGISTER_METHOD_OIDC"]},
       "givenName": {"type": "string", "description": "Its DNS label, unique"}, "online": {"type": "boolean"},
+      "ephemeral": {"type": "boolean", "description": "There, and true, when the node is ephemeral and preAuthKey does not say so"},
       "approvedRoutes": {"type": "array", "items": {"type": "string"}, "description": "Allowed by an operator"},
       "availableRoutes": {"type": "array", "items": {"type": "string"}, "description": "Offered by the node"},
       "subnetRoutes": {"type": "array", "items": {"type": "string"}, "description": "Both, and served by this node now"},

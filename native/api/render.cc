@@ -192,6 +192,9 @@ void append_node(std::string& out, const control::Node& node, const NodeContext&
   append_member(out, "registerMethod", method_name(row.register_method));
   append_member(out, "givenName", row.given_name);
   append_flag(out, "online", node.online);
+  // In Headscale the key alone says it; here a client may also ask for it, and a key be deleted.
+  const bool key_says = context.pre_auth_key.key != nullptr && context.pre_auth_key.key->ephemeral;
+  if (row.ephemeral && !key_says) append_flag(out, "ephemeral", true);
   append_list(out, "approvedRoutes", row.approved_routes);
   append_list(out, "availableRoutes", node.hostinfo.routable_ips);
   append_list(out, "subnetRoutes", served_routes(node));

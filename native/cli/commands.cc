@@ -71,6 +71,10 @@ std::string Session::moment(const Json& object, const char* key) const {
   return time_for_people(text_of(object, key), io_.now);
 }
 
+std::string Session::expiry(const Json& object, const char* key) const {
+  return expiry_for_people(text_of(object, key), io_.now);
+}
+
 Result<bool, Failure> Session::confirmed(const std::string& question,
                                          const std::string& consequence) {
   if (in_.force) return true;
@@ -131,10 +135,12 @@ Outcome Session::users_list() {
   const Json& users = list_of(answer, "users");
   Table rows;
   for (const Json& user : users) {
+    const std::string role = text_of(user, "role");
     rows.push_back({text_of(user, "id"), text_of(user, "displayName"), text_of(user, "name"),
-                    text_of(user, "email"), moment(user, "createdAt")});
+                    text_of(user, "email"), role.empty() ? "member" : role,
+                    moment(user, "createdAt")});
   }
-  print_list(users, {"ID", "Name", "Username", "Email", "Created"}, rows);
+  print_list(users, {"ID", "Name", "Username", "Email", "Role", "Created"}, rows);
   if (users.empty() && target == "/api/v1/user") {
     remark("There are no users yet: 'edgescale users create NAME' makes one.");
   }
@@ -213,7 +219,7 @@ Outcome Session::preauth_list() {
     }
     if (owner.empty()) owner = text_of(user, "name");
     rows.push_back({text_of(key, "id"), text_of(key, "key"), text_of(key, "reusable"),
-                    text_of(key, "ephemeral"), text_of(key, "used"), moment(key, "expiration"),
+                    text_of(key, "ephemeral"), text_of(key, "used"), expiry(key, "expiration"),
                     moment(key, "createdAt"), owner.empty() ? "-" : owner});
   }
   print_list(
@@ -263,10 +269,10 @@ Outcome Session::api_list() {
   const Json& keys = list_of(answer, "apiKeys");
   Table rows;
   for (const Json& key : keys) {
-    rows.push_back({text_of(key, "id"), text_of(key, "prefix"), moment(key, "expiration"),
-                    moment(key, "createdAt")});
+    rows.push_back({text_of(key, "id"), text_of(key, "prefix"), expiry(key, "expiration"),
+                    moment(key, "createdAt"), moment(key, "lastSeen")});
   }
-  print_list(keys, {"ID", "Prefix", "Expiration", "Created"}, rows);
+  print_list(keys, {"ID", "Prefix", "Expiration", "Created", "Last used"}, rows);
   return {};
 }
 

@@ -43,8 +43,11 @@ bool expired(const Json& node, WallTime now) {
   return at && *at != kZeroTime && *at <= now;
 }
 
-bool has_ephemeral_key(const Json& node) {
-  return node.contains("preAuthKey") && flag_of(node["preAuthKey"], "ephemeral");
+// By the key that made it, as Headscale shows it; the node's own flag is there when that key is
+// not.
+bool is_ephemeral(const Json& node) {
+  return flag_of(node, "ephemeral") ||
+         (node.contains("preAuthKey") && flag_of(node["preAuthKey"], "ephemeral"));
 }
 
 // The part of a pasted log-in address that counts.
@@ -83,9 +86,8 @@ Outcome Session::nodes_list() {
     rows.push_back({text_of(node, "id"), text_of(node, "name"), text_of(node, "givenName"),
                     short_key(text_of(node, "machineKey")), short_key(text_of(node, "nodeKey")),
                     text_of(user, "name"), joined(list_of(node, "tags"), ","),
-                    joined(list_of(node, "ipAddresses")),
-                    has_ephemeral_key(node) ? "true" : "false", moment(node, "lastSeen"),
-                    moment(node, "expiry"), online ? "online" : "offline",
+                    joined(list_of(node, "ipAddresses")), is_ephemeral(node) ? "true" : "false",
+                    moment(node, "lastSeen"), expiry(node, "expiry"), online ? "online" : "offline",
                     expired(node, io_.now) ? "yes" : "no"});
   }
   print_list(nodes,

@@ -32,7 +32,8 @@ Outcome Session::policy_get() {
 Outcome Session::policy_set() {
   ES_TRY(const Json body, read_policy(in_.policy_file));
   ES_TRY(const Json answer, put("/api/v1/policy", body));
-  print(answer, "The policy is in service.");
+  print(answer, in_.bypass ? "The policy is stored; the server reads it when it starts."
+                           : "The policy is in service.");
   return {};
 }
 

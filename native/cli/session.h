@@ -41,6 +41,7 @@ class Session {
   // A remark for people only.
   void remark(const std::string& text);
   std::string moment(const Json& object, const char* key) const;
+  std::string expiry(const Json& object, const char* key) const;
   // True when a person or --force says yes; an error where there is nobody to ask.
   Result<bool, Failure> confirmed(const std::string& question, const std::string& consequence);
 

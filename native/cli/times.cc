@@ -3,6 +3,7 @@
 #include "common/base/rfc3339.h"
 
 #include <cstdio>
+#include <optional>
 
 namespace es::cli {
 namespace {
@@ -20,11 +21,11 @@ Civil civil(WallTime time) {
 std::string date_and_time(WallTime time) {
   const Civil c = civil(time);
   char text[48];
-  std::snprintf(
-      text, sizeof text, "%04d-%02u-%02u %02d:%02d:%02d", static_cast<int>(c.date.year()),
-      static_cast<unsigned>(c.date.month()), static_cast<unsigned>(c.date.day()),
-      static_cast<int>(c.time.hours().count()), static_cast<int>(c.time.minutes().count()),
-      static_cast<int>(c.time.seconds().count()));
+  std::snprintf(text, sizeof text, "%04d-%02u-%02u %02d:%02d:%02d", static_cast<int>(c.date.year()),
+                static_cast<unsigned>(c.date.month()), static_cast<unsigned>(c.date.day()),
+                static_cast<int>(c.time.hours().count()),
+                static_cast<int>(c.time.minutes().count()),
+                static_cast<int>(c.time.seconds().count()));
   return text;
 }
 
@@ -45,14 +46,30 @@ std::string span(Millis length) {
   return std::to_string(seconds) + "s";
 }
 
+// Go's zero time, year 1, stands for none.
+std::optional<WallTime> set_time(std::string_view rfc3339) {
+  const auto time = parse_rfc3339(rfc3339);
+  if (!time || civil(*time).date.year() <= std::chrono::year(1)) return std::nullopt;
+  return time;
+}
+
+std::string with_distance(WallTime time, WallTime now, const char* of_the_past) {
+  const Millis ahead = time - now;
+  const std::string relative =
+      ahead.count() > 0 ? "in " + span(ahead) : of_the_past + span(-ahead) + " ago";
+  return date_and_time(time) + " (" + relative + ")";
+}
+
 }  // namespace
 
 std::string time_for_people(std::string_view rfc3339, WallTime now) {
-  const auto time = parse_rfc3339(rfc3339);
-  if (!time || civil(*time).date.year() <= std::chrono::year(1)) return "-";
-  const Millis ahead = *time - now;
-  const std::string relative = ahead.count() > 0 ? "in " + span(ahead) : span(-ahead) + " ago";
-  return date_and_time(*time) + " (" + relative + ")";
+  const auto time = set_time(rfc3339);
+  return time ? with_distance(*time, now, "") : "-";
+}
+
+std::string expiry_for_people(std::string_view rfc3339, WallTime now) {
+  const auto time = set_time(rfc3339);
+  return time ? with_distance(*time, now, "expired ") : "never";
 }
 
 }  // namespace es::cli

@@ -242,7 +242,8 @@ Result<FileLock, StoreError> FileLock::take(const std::string& path) {
     std::string who(owner.data(), got > 0 ? static_cast<size_t>(got) : 0);
     while (!who.empty() && who.back() == '\n') who.pop_back();
     return refused("the database is locked by another Edgescale" +
-                   (who.empty() ? std::string() : " (process " + who + ")") + ": " + path);
+                   (who.empty() ? std::string() : " (process " + who + ")") + ": stop it first (" +
+                   path + ")");
   }
   const std::string pid = std::to_string(::getpid()) + "\n";
   // The number only helps the text above; the lock does not depend on it.

@@ -74,6 +74,8 @@ describe("a real origin", () => {
     assert.equal((await json("users", "rename", "-n", "ann", "-r", "anna")).name, "anna");
     assert.deepEqual((await json("users", "list", "-n", "anna")).map((u) => u.id), [user.id]);
     assert.deepEqual((await json("users", "list", "-e", "ann@example.com")).map((u) => u.id), [user.id]);
+    assert.equal((await cli("users", "role", "anna", "it-admin")).code, 0);
+    assert.match((await cli("users", "list")).out, /\| anna +\| ann@example.com \| it-admin \|/);
     const alone = await cli("users", "destroy", "anna");
     assert.equal(alone.code, 1);
     assert.match(alone.err, /say --force/);
@@ -90,6 +92,7 @@ describe("a real origin", () => {
     assert.equal((await cli("pre", "expire", "-i", one.id)).code, 0);
     const after = (await json("pre", "list")).find((key) => key.id === one.id);
     assert.ok(Date.parse(after.expiration) <= Date.now() + 1000);
+    assert.match((await cli("pre", "list")).out, new RegExp(`^${one.id} .*\\(expired \\d+s ago\\)`, "m"));
     const pasted = await cli("pre", "delete", two.key);
     assert.equal(pasted.code, 0, pasted.err);
     assert.equal((await cli("pre", "delete", "-i", one.id)).code, 0);
@@ -114,6 +117,7 @@ describe("a real origin", () => {
     assert.match(wrong.err, /refused the API key \(401\)/);
     const listed = (await json("apikeys", "list")).find((k) => k.prefix.includes(key.split("-")[2]));
     assert.ok(listed);
+    assert.ok(Math.abs(Date.parse(listed.lastSeen) - Date.now()) < 60_000, listed.lastSeen);
     const expired = await cli("apikeys", "expire", "-p", listed.prefix);
     assert.equal(expired.code, 0, expired.err);
     assert.equal((await far(key)).code, 1);

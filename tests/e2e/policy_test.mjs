@@ -140,6 +140,22 @@ describe("policies", async () => {
     await eventually(async () => (await got()) === GOOD);
   });
 
+  test("round the server: refused while it runs, in service when it starts", async () => {
+    const bypass = "--bypass-server-and-access-database-directly";
+    let origin = await (await start("bypass", "policy:\n  mode: database\n")).healthy();
+    assert.equal((await origin.cli("policy", "set", "-f", file("other"))).out, "The policy is in service.\n");
+    const beside = await origin.cli("policy", "set", "-f", file("good"), bypass);
+    assert.equal(beside.code, 1);
+    assert.match(beside.err, /locked by another Edgescale \(process \d+\): stop it first/);
+    assert.equal((await origin.cli("users", "create", "ann")).code, 0);
+    await origin.stop();
+    const stored = await origin.cli("policy", "set", "-f", file("good"), bypass);
+    assert.equal(stored.code, 0, stored.err);
+    assert.equal(stored.out, "The policy is stored; the server reads it when it starts.\n");
+    origin = await (await start("bypass", "policy:\n  mode: database\n")).healthy();
+    assert.equal((await origin.cli("policy", "get")).out, GOOD);
+  });
+
   test("a wrong policy is no start", async () => {
     const origin = await start("wrong", `policy:\n  path: ${file("wrong")}\n`);
     if (origin.child.exitCode === null) await once(origin.child, "exit");

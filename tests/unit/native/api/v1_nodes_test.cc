@@ -102,6 +102,19 @@ TEST_CASE("parity: a tagged node has no user alone and tagged-devices in lists")
   CHECK(site.node("1")["preAuthKey"]["aclTags"] == json{"tag:initial"});
 }
 
+TEST_CASE("a node that asked to be ephemeral itself is shown as one") {
+  Site site;
+  CHECK_FALSE(site.join(1, R"({"user":"1","ephemeral":true})").contains("ephemeral"));
+  auto request = asking(2);
+  request.ephemeral = true;
+  const std::string url = site.enlist(2, request).get().auth_url;
+  const json body{{"user", "alice"}, {"authId", url.substr(url.rfind('/') + 1)}};
+  REQUIRE(site.call("POST", "/api/v1/auth/register", body.dump()).status == 200);
+  CHECK(site.node("2").at("ephemeral") == true);
+  CHECK(site.call("DELETE", "/api/v1/preauthkey?id=1").status == 200);
+  CHECK(site.node("1").at("ephemeral") == true);
+}
+
 TEST_CASE("nodes are listed ascending, and by the name or id of their user") {
   Site site;
   CHECK(site.call("GET", "/api/v1/node").body == R"({"nodes":[]})");

@@ -72,4 +72,13 @@ TEST_CASE("people see the time and how far it is") {
   for (const auto& [text, shown] : rows) CHECK(time_for_people(text, now) == shown);
 }
 
+TEST_CASE("people see whether something has expired, and that it never does") {
+  const WallTime now = *parse_rfc3339("2026-11-22T12:00:00Z");
+  CHECK(expiry_for_people("2026-11-22T11:50:00Z", now) == "2026-11-22 11:50:00 (expired 10m ago)");
+  CHECK(expiry_for_people("2026-11-22T12:00:00Z", now) == "2026-11-22 12:00:00 (expired 0s ago)");
+  CHECK(expiry_for_people("2026-11-22T12:00:01Z", now) == "2026-11-22 12:00:01 (in 1s)");
+  CHECK(expiry_for_people("0001-01-01T00:00:00Z", now) == "never");
+  CHECK(expiry_for_people("", now) == "never");
+}
+
 }  // namespace es::cli
