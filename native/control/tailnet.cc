@@ -255,6 +255,7 @@ void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
     if (entry == nullptr || !key) return;
     by_key_.erase(entry->node->node_key);
     by_key_[*key] = identity->id;
+    const bool routes_go = entry->node->row.approved_routes != identity->approved_routes;
     change(*entry, kWhole, calls, [&](Node& node) {
       node.node_key = *key;
       node.row.node_key = identity->node_key;
@@ -264,9 +265,11 @@ void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
       node.row.register_method = identity->register_method;
       node.row.ephemeral = identity->ephemeral;
       node.row.expiry = identity->expiry;
+      node.row.approved_routes = identity->approved_routes;
     });
     mark_self(*entry, calls);
-    if (set_expired(*entry, entry->node->expired(ticked_at_), calls)) choose_primaries(calls);
+    const bool expiry_turned = set_expired(*entry, entry->node->expired(ticked_at_), calls);
+    if (expiry_turned || routes_go) choose_primaries(calls);
     approve_by_policy(*entry, calls);
   } else if (const auto* name = std::get_if<store::RenameNode>(&stored)) {
     Entry* entry = find(name->id);

@@ -60,7 +60,7 @@ Result<SqliteNodeRows, StoreError> SqliteNodeRows::prepare(sqlite3* db) {
        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
       {&rows.set_identity_,
        "UPDATE nodes SET node_key = ?, user_id = ?, tags = ?, pre_auth_key_id = ?,"
-       " register_method = ?, ephemeral = ?, expiry = ? WHERE id = ?"},
+       " register_method = ?, ephemeral = ?, expiry = ?, approved_routes = ? WHERE id = ?"},
       {&rows.set_info_,
        "UPDATE nodes SET disco_key = ?, hostname = ?, hostinfo = ?, endpoints = ?, home_derp = ?,"
        " capability_version = ? WHERE id = ?"},
@@ -148,13 +148,18 @@ DbStatus SqliteNodeRows::apply(InsertNode& c) {
 }
 
 DbStatus SqliteNodeRows::apply(SetNodeIdentity& c) {
+  ES_TRY(Lists now, lists_of(c.id));
   if (c.keeps_owner) {
-    ES_TRY(Lists now, lists_of(c.id));
     c.user_id = now.user_id;
-    c.tags = std::move(now.tags);
+    c.tags = now.tags;
     if (!c.tags.empty()) c.expiry.reset();
   }
+  const bool loses_tag = std::any_of(now.tags.begin(), now.tags.end(), [&](const auto& tag) {
+    return std::find(c.tags.begin(), c.tags.end(), tag) == c.tags.end();
+  });
+  c.approved_routes = loses_tag ? std::vector<std::string>{} : std::move(now.approved_routes);
   const std::string tags = list_text(c.tags);
+  const std::string routes = list_text(c.approved_routes);
   set_identity_.bind_text(1, c.node_key);
   set_identity_.bind_id(2, c.user_id);
   set_identity_.bind_text(3, tags);
@@ -162,7 +167,8 @@ DbStatus SqliteNodeRows::apply(SetNodeIdentity& c) {
   set_identity_.bind_text(5, c.register_method);
   set_identity_.bind(6, c.ephemeral ? 1 : 0);
   set_identity_.bind_time(7, c.expiry);
-  set_identity_.bind_id(8, c.id);
+  set_identity_.bind_text(8, routes);
+  set_identity_.bind_id(9, c.id);
   return change(set_identity_);
 }
 

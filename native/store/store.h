@@ -93,7 +93,8 @@ struct UsePreAuthKey {
 struct InsertNode {
   Node node;  // id is filled in the commit
 };
-// A registration of a node that is there: whose it is, under which key, for how long.
+// A registration of a node that is there: whose it is, under which key, for how long. A node that
+// loses a tag loses the routes that were approved for it as that.
 struct SetNodeIdentity {
   uint64_t id = 0;
   std::string node_key;
@@ -105,6 +106,7 @@ struct SetNodeIdentity {
   std::optional<WallTime> expiry;
   // User and tags stay as they are, and are filled in the commit; with tags nothing expires.
   bool keeps_owner = false;
+  std::vector<std::string> approved_routes{};  // filled in the commit: those that it keeps
 };
 // What the node says of itself.
 struct SetNodeInfo {

@@ -185,6 +185,38 @@ TEST_CASE("a node with tags becomes a user's by an approval without tags") {
   CHECK(net.row().user_id == uint64_t{2});
 }
 
+TEST_CASE("routes that were approved for a tag go with the tag, and stay with it") {
+  Renewals net;
+  using Routes = std::vector<std::string>;
+  const auto routes = [&] {
+    must(wait<void>([&](auto a) { net.directory().ping(a); }));  // also what the policy adds
+    return net.tailnet().node(1)->row.approved_routes;
+  };
+  net.join(1, net.key_for({"tag:a"}));
+  must(wait<NodePtr>([&](auto a) {
+    net.tailnet().approve_routes(1, {"10.0.0.0/8", "10.1.0.0/16"}, a);
+  }));
+  SECTION("a user's by an approval") {
+    CHECK(net.renew_by_approval(2).empty());
+    CHECK(routes().empty());
+    net.reopen();
+    CHECK(net.tailnet().node(1)->row.approved_routes.empty());
+  }
+  SECTION("other tags by a key for them") {
+    CHECK(net.renew(net.key_for({"tag:b"})).empty());
+    REQUIRE(net.row().tags == Tags{"tag:b"});
+    CHECK(routes().empty());
+  }
+  SECTION("the same tags") {
+    CHECK(net.renew(net.key_for({"tag:a"})).empty());
+    CHECK(routes() == Routes{"10.0.0.0/8", "10.1.0.0/16"});
+  }
+  SECTION("one more tag") {
+    CHECK(net.renew(net.reusable_key(), {"tag:a", "tag:b"}).empty());
+    CHECK(routes() == Routes{"10.0.0.0/8", "10.1.0.0/16"});
+  }
+}
+
 TEST_CASE("a user's node is given to tags by a key for them, and keeps its address") {
   Renewals net;
   net.join(1, net.reusable_key());

@@ -312,6 +312,37 @@ TEST_CASE("routes show to those who may use them, by the router that via names")
   CHECK(c.client(1).peers.at(4).at("AllowedIPs") == c.client(1).peers.at(4).at("Addresses"));
 }
 
+TEST_CASE("a tagged router that becomes a user's serves what the policy approves for the user") {
+  Clients c;
+  join_four(c);
+  c.install(policy_of(R"("autoApprovers":{"routes":{"10.9.0.0/16":["tag:web"],
+      "10.8.0.0/16":["tag:web","ann@"]}},
+      "acls":[{"action":"accept","src":["*"],"dst":["*:*"]}])"));
+  tailcfg::MapRequest update = Net::poll(3);
+  update.hostinfo.routable_ips = {"10.8.0.0/16", "10.9.0.0/16", "192.168.0.0/24"};
+  REQUIRE(c.net.tailnet().update(machine(3), update, c.net.now).ok());
+  const auto ping = [&] { must(wait<void>([&](auto a) { c.net.directory().ping(a); })); };
+  ping();
+  must(wait<NodePtr>([&](auto a) {
+    c.net.tailnet().approve_routes(3, {"10.8.0.0/16", "10.9.0.0/16", "192.168.0.0/24"}, a);
+  }));
+  c.pull_all();
+  CHECK(c.client(1).peers.at(3).at("PrimaryRoutes").size() == 3);
+  // It logs in again, and an operator gives it to ann.
+  auto again = Net::request(3, "");
+  again.old_node_key = again.node_key;
+  again.node_key = node_key(103);
+  again.hostinfo.routable_ips = update.hostinfo.routable_ips;
+  const std::string url = c.net.enlist(3, again).auth_url;
+  must(wait<NodePtr>(
+      [&](auto a) { c.net.tailnet().approve(url.substr(url.rfind('/') + 1), 1, c.net.now, a); }));
+  ping();
+  CHECK(c.net.tailnet().node(3)->row.user_id == uint64_t{1});
+  CHECK(c.net.tailnet().node(3)->row.approved_routes == std::vector<std::string>{"10.8.0.0/16"});
+  REQUIRE(c.pull(1));
+  CHECK(c.client(1).peers.at(3).at("PrimaryRoutes") == json({"10.8.0.0/16"}));
+}
+
 TEST_CASE(
     "a route that the policy approves takes nothing from what an operator approves meanwhile") {
   Clients c;
