@@ -126,14 +126,25 @@ std::optional<bool> ask(const std::string& question) {
   return line == "y" || line == "Y" || line == "yes";
 }
 
+std::string see_configtest(const Invocation& in) {
+  return ": see 'edgescale configtest" +
+         (in.config_path ? " --config " + printable(*in.config_path) : std::string()) + "'";
+}
+
 int run_with_server(const Invocation& in, const LoadedConfig& loaded, Io& io) {
+  const Endpoint endpoint = endpoint_of(in, loaded);
+  // Without it this would be about another server than the one that is meant.
+  if (loaded.unread && endpoint.url.empty()) {
+    report_error("the configuration " + loaded.file + " " + loaded.problems.front().reason +
+                     ": name the server's with --config, or its URL with --address",
+                 in.format, io);
+    return kExitError;
+  }
   // A mistake elsewhere in the file is no reason not to talk to a running server.
   if (!loaded.ok()) {
     io.err += "warning: the configuration has " + std::to_string(loaded.problems.size()) +
-              (loaded.problems.size() == 1 ? " mistake" : " mistakes") +
-              ": see 'edgescale configtest'\n";
+              (loaded.problems.size() == 1 ? " mistake" : " mistakes") + see_configtest(in) + "\n";
   }
-  const Endpoint endpoint = endpoint_of(in, loaded);
   if (!endpoint.url.empty() && endpoint.api_key.empty()) {
     report_error("talking to " + endpoint.url +
                      " needs an API key: set HEADSCALE_CLI_API_KEY, or say --api-key; 'edgescale "
@@ -152,7 +163,7 @@ int run_with_server(const Invocation& in, const LoadedConfig& loaded, Io& io) {
 // What the server would answer, from its database, while it does not run.
 int run_without_server(const Invocation& in, const LoadedConfig& loaded, Io& io) {
   if (!loaded.ok()) {
-    report_error("the configuration is wrong: see 'edgescale configtest'", in.format, io);
+    report_error("the configuration is wrong" + see_configtest(in), in.format, io);
     return kExitError;
   }
   const auto bypass = PolicyBypass::open(loaded.config);

@@ -150,7 +150,7 @@ void add_nodes(CLI::App& root, Invocation& in, Raw& raw) {
   c->add_option("-u,--user", in.user, "Only those of this user (id or name)");
   c = add(nodes, in, Command::kNodesListRoutes, "list-routes",
           "List the routes that nodes offer, and which are approved and served", {"lsr", "routes"});
-  identify(c);
+  identify(c)->add_option("NODE", raw.target, "Id or name of the node");
   c = add(nodes, in, Command::kNodesRegister, "register",
           "Let a waiting node in (older form of 'auth register')");
   c->add_option("-u,--user", in.user, "Id or name of the user who owns it")->required();
@@ -161,9 +161,8 @@ void add_nodes(CLI::App& root, Invocation& in, Raw& raw) {
                 "When: 2026-12-31T12:00:00Z, or a duration from now (default: now)");
   c->add_flag("-d,--disable", in.disable_expiry, "Its key never expires");
   c = add(nodes, in, Command::kNodesRename, "rename", "Give a node another name");
-  identify(c);
-  c->add_option("NEW_NAME", in.new_name, "A DNS label: lower-case letters, digits and '-'")
-      ->required();
+  name_one(c)->add_option("NEW_NAME", in.new_name,
+                          "A DNS label: lower-case letters, digits and '-'");
   name_one(
       add(nodes, in, Command::kNodesDelete, "delete", "Delete a node", {"del", "remove", "rm"}));
   c = name_one(add(nodes, in, Command::kNodesTag, "tag",
@@ -380,11 +379,15 @@ void place_target(Invocation& in, const std::string& target) {
       }
       return put(number ? in.id : in.prefix);
     case Command::kNodesExpire:
+    case Command::kNodesRename:
+    case Command::kNodesListRoutes:
     case Command::kNodesDelete:
     case Command::kNodesTag:
     case Command::kNodesApproveRoutes:
     case Command::kDebugMap:
       if (!in.id.empty()) {
+        // Headscale's form: rename --identifier ID NEW_NAME.
+        if (in.command == Command::kNodesRename && in.new_name.empty()) return put(in.new_name);
         throw Wrong{"\"" + target + "\" is given beside --identifier: give one"};
       }
       return put(number ? in.id : in.name);
@@ -407,7 +410,7 @@ void check(const Invocation& in) {
         throw Wrong{"--identifier and --name are both given: give one"};
       }
       if (in.command == Command::kUsersRename && in.new_name.empty()) {
-        throw Wrong{"--new-name is missing"};
+        throw Wrong{"which new name? 'edgescale users rename USER NEW_NAME'"};
       }
       if (in.command == Command::kUsersRole && in.role.empty()) {
         throw Wrong{
@@ -447,7 +450,11 @@ void check(const Invocation& in) {
     case Command::kNodesApproveRoutes:
     case Command::kDebugMap:
       if (in.id.empty() && in.name.empty()) {
-        throw Wrong{"which node? Give --identifier ID; 'edgescale nodes list' shows it"};
+        throw Wrong{
+            "which node? Give its name, or --identifier ID; 'edgescale nodes list' shows both"};
+      }
+      if (in.command == Command::kNodesRename && in.new_name.empty()) {
+        throw Wrong{"which new name? 'edgescale nodes rename NODE NEW_NAME'"};
       }
       return;
     default:

@@ -180,11 +180,13 @@ Outcome Session::users_rename() {
 
 Outcome Session::preauth_create() {
   Json body = Json::object();
-  std::string owner = "nodes with tags";
+  // With tags the nodes are the tags', whoever the key is of.
+  std::string owner = "nodes with";
+  for (const std::string& tag : in_.tags) owner += " " + printable(tag);
   if (!in_.user.empty()) {
     ES_TRY(const Json user, find_user(in_.user));
     body["user"] = text_of(user, "id");
-    owner = "user " + printable(text_of(user, "name"));
+    if (in_.tags.empty()) owner = "nodes of user " + printable(text_of(user, "name"));
   }
   body["reusable"] = in_.reusable;
   body["ephemeral"] = in_.ephemeral;

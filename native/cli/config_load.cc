@@ -475,6 +475,7 @@ LoadedConfig load_config(const std::optional<std::string>& path, const Surroundi
     load(out, file->text, surroundings);
   } else {
     load(out, std::nullopt, surroundings);
+    out.unread = true;
     out.problems.insert(out.problems.begin(), {out.file, 0, 0, "", file.error()});
   }
   return out;

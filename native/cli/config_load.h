@@ -41,6 +41,7 @@ struct Surroundings {
 struct LoadedConfig {
   Config config;
   std::string file;               // empty: no file, defaults and environment only
+  bool unread = false;            // the file could not be read; the first problem says why
   std::vector<Problem> problems;  // any of these: do not start
   std::vector<Problem> warnings;
 

@@ -1,9 +1,11 @@
 #include "native/cli/file_text.h"
 
 #include <array>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <system_error>
 
 namespace es::cli {
 namespace {
@@ -26,10 +28,13 @@ Result<FileText, std::string> read_all(std::istream& in, size_t max_bytes) {
 Result<FileText, std::string> read_file_text(const std::string& path, size_t max_bytes) {
   std::error_code failed;
   const auto status = std::filesystem::status(path, failed);
-  if (failed || !std::filesystem::exists(status)) return std::string("cannot be found");
+  if (status.type() == std::filesystem::file_type::not_found) {
+    return std::string("cannot be found");
+  }
+  if (failed) return "cannot be reached: " + failed.message();
   if (std::filesystem::is_directory(status)) return std::string("is a folder");
   std::ifstream file(path, std::ios::binary);
-  if (!file) return std::string("cannot be opened: permission denied?");
+  if (!file) return "cannot be opened: " + std::generic_category().message(errno);
   return read_all(file, max_bytes);
 }
 

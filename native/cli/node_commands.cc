@@ -16,8 +16,6 @@
 namespace es::cli {
 namespace {
 
-constexpr std::string_view kSeeNodes = ": 'edgescale nodes list' shows all";
-
 // "[AbCdE]" for "nodekey:<64 hex>", as Tailscale's clients print keys.
 std::string short_key(const std::string& text) {
   std::array<uint8_t, 32> raw{};
@@ -71,7 +69,13 @@ Result<Json, Failure> Session::find_node() {
   for (const Json& node : list_of(answer, "nodes")) {
     if (text_of(node, "givenName") == in_.name) return Json(node);
   }
-  return Failure{"there is no node called \"" + in_.name + "\"" + std::string(kSeeNodes)};
+  return no_such_node();
+}
+
+Failure Session::no_such_node() const {
+  const std::string which =
+      in_.id.empty() ? "called \"" + in_.name + "\"" : "with the id " + in_.id;
+  return {"there is no node " + which + ": 'edgescale nodes list' shows all"};
 }
 
 Outcome Session::nodes_list() {
@@ -106,19 +110,22 @@ Outcome Session::nodes_list_routes() {
   ES_TRY(const Json answer, get("/api/v1/node"));
   Json nodes = Json::array();
   Table rows;
-  bool found = in_.id.empty();
+  const bool all = in_.id.empty() && in_.name.empty();
+  bool found = all;
   for (const Json& node : list_of(answer, "nodes")) {
-    if (!in_.id.empty() && text_of(node, "id") != in_.id) continue;
+    const bool asked_for =
+        in_.id.empty() ? text_of(node, "givenName") == in_.name : text_of(node, "id") == in_.id;
+    if (!all && !asked_for) continue;
     found = true;
     const bool none =
         list_of(node, "availableRoutes").empty() && list_of(node, "approvedRoutes").empty();
-    if (none && in_.id.empty()) continue;
+    if (none && all) continue;
     nodes.push_back(node);
     rows.push_back(
         {text_of(node, "id"), text_of(node, "givenName"), joined(list_of(node, "approvedRoutes")),
          joined(list_of(node, "availableRoutes")), joined(list_of(node, "subnetRoutes"))});
   }
-  if (!found) return Failure{"there is no node with the id " + in_.id + std::string(kSeeNodes)};
+  if (!found) return no_such_node();
   print_list(nodes, {"ID", "Hostname", "Approved", "Available", "Serving (Primary)"}, rows);
   return {};
 }
@@ -129,18 +136,28 @@ Outcome Session::nodes_register() {
   const Json& node = part_of(answer, "node");
   print(node,
         "Node " + printable(text_of(node, "givenName")) + " registered, id " + text_of(node, "id"));
+  if (!list_of(node, "availableRoutes").empty()) {
+    remark("It offers " + printable(joined(list_of(node, "availableRoutes"))) +
+           ": 'edgescale nodes list-routes' shows what is approved, 'edgescale nodes "
+           "approve-routes' approves.");
+  }
   return {};
 }
 
 // One change of the node that the command names.
-Outcome Session::put_node(const std::string& action, const Json& body, const std::string& done) {
+Result<Json, Failure> Session::change_node(const std::string& action, const Json& body) {
   std::string id = in_.id;
   if (id.empty()) {
     ES_TRY(const Json node, find_node());
     id = text_of(node, "id");
   }
   ES_TRY(const Json answer, post("/api/v1/node/" + percent_encode(id) + "/" + action, body));
-  print(part_of(answer, "node"), done);
+  return Json(part_of(answer, "node"));
+}
+
+Outcome Session::put_node(const std::string& action, const Json& body, const std::string& done) {
+  ES_TRY(const Json node, change_node(action, body));
+  print(node, done);
   return {};
 }
 
@@ -184,7 +201,20 @@ Outcome Session::nodes_delete() {
 Outcome Session::nodes_tag() { return put_node("tags", Json{{"tags", in_.tags}}, "Node updated"); }
 
 Outcome Session::nodes_approve_routes() {
-  return put_node("approve_routes", Json{{"routes", in_.routes}}, "Node updated");
+  ES_TRY(const Json node, change_node("approve_routes", Json{{"routes", in_.routes}}));
+  const Json& approved = list_of(node, "approvedRoutes");
+  print(node, "Approved routes of " + printable(text_of(node, "givenName")) + ": " +
+                  (approved.empty() ? "none" : printable(joined(approved))));
+  std::string missing;
+  for (const Json& route : approved) {
+    const Json& offered = list_of(node, "availableRoutes");
+    if (std::find(offered.begin(), offered.end(), route) != offered.end()) continue;
+    missing += (missing.empty() ? "" : ", ") +
+               printable(route.is_string() ? route.get<std::string>() : "");
+  }
+  if (!missing.empty())
+    remark("It does not offer " + missing + ": 'tailscale set --advertise-routes' does.");
+  return {};
 }
 
 Outcome Session::nodes_backfill() {

@@ -17,7 +17,15 @@ Result<Json, Failure> read_policy(const std::string& path) {
 }  // namespace
 
 Outcome Session::policy_get() {
-  ES_TRY(const Json answer, get("/api/v1/policy"));
+  const auto got = get("/api/v1/policy");
+  if (!got.ok()) {
+    const bool none = got.error().text == "acl policy not found";  // Headscale's words
+    return none ? Failure{got.error().text +
+                          ": without one every node may talk to every other; "
+                          "set policy.path, or policy.mode to database and 'edgescale policy set'"}
+                : got.error();
+  }
+  const Json& answer = *got;
   if (in_.format != Format::kText) {
     print(answer, {});
     return {};

@@ -66,6 +66,8 @@ class Session {
   Outcome api_delete();
   // node_commands.cc
   Result<Json, Failure> find_node();
+  Failure no_such_node() const;
+  Result<Json, Failure> change_node(const std::string& action, const Json& body);
   Outcome put_node(const std::string& action, const Json& body, const std::string& done);
   Outcome nodes_list();
   Outcome nodes_list_routes();

@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 
 #include <string_view>
+#include <system_error>
 
 namespace es::net {
 namespace {
@@ -13,6 +14,8 @@ std::string openssl_error() {
   const unsigned long code = ::ERR_get_error();
   ::ERR_clear_error();
   if (code == 0) return "unknown error";
+  // A file that cannot be opened; OpenSSL has no words for these.
+  if (ERR_SYSTEM_ERROR(code)) return std::generic_category().message(ERR_GET_REASON(code));
   const char* reason = ::ERR_reason_error_string(code);
   return reason != nullptr ? reason : "error " + std::to_string(code);
 }

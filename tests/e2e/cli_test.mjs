@@ -55,7 +55,7 @@ describe("the unix socket", () => {
     assert.deepEqual([list.code, list.err], [0, ""]);
     assert.deepEqual(JSON.parse(list.out), JSON.parse(twoUsers).users);
     assert.match(byEnv.out, /^- id: "1"\n  name: "ann"\n/);
-    assert.match(table.out, /^ID \| Name \| Username \| Email \| Created\n1 {2}\| {6}\| ann/);
+    assert.match(table.out, /^ID \| Name \| Username \| Email \| Role +\| Created\n1 {2}\| {6}\| ann/);
     assert.doesNotMatch(table.out, /\x1b/);
     assert.equal(seen.length, 3);
     assert.equal(seen[0].url, "/api/v1/user");
@@ -123,7 +123,13 @@ describe("the unix socket", () => {
     server.close();
     assert.equal(code, 0);
     assert.equal(JSON.parse(out).length, 2);
-    assert.match(err, /1 mistake: see 'edgescale configtest'/);
+    assert.ok(err.includes(`1 mistake: see 'edgescale configtest --config ${file}'`), err);
+  });
+
+  test("a configuration that is named and not there is not replaced by the defaults", async () => {
+    const { code, err } = await edgescale(["-c", "missing.yaml", "users", "list"]);
+    assert.equal(code, 1);
+    assert.match(err, /^Error: the configuration .*missing\.yaml cannot be found: name the server's with --config/);
   });
 });
 

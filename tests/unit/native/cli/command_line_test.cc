@@ -90,6 +90,7 @@ TEST_CASE("every command has Headscale's names and aliases") {
       {"machines show", Command::kNodesList},
       {"nodes list-routes", Command::kNodesListRoutes},
       {"node lsr -i 1", Command::kNodesListRoutes},
+      {"nodes list-routes laptop", Command::kNodesListRoutes},
       {"node routes", Command::kNodesListRoutes},
       {"nodes register -u ann -k hskey-authreq-x", Command::kNodesRegister},
       {"nodes expire -i 1", Command::kNodesExpire},
@@ -135,6 +136,9 @@ TEST_CASE("nodes are named by id or by name, and lists come with commas, repeate
   const Invocation renamed = understood("nodes rename -i 7 42");
   CHECK(renamed.id == "7");
   CHECK(renamed.new_name == "42");
+  const Invocation by_name = understood("nodes rename laptop desktop");
+  CHECK(by_name.name == "laptop");
+  CHECK(by_name.new_name == "desktop");
   const Invocation tagged = understood("nodes tag -i 7 -t tag:a,tag:b -t tag:c");
   CHECK(tagged.tags == std::vector<std::string>{"tag:a", "tag:b", "tag:c"});
   const auto none =
@@ -144,7 +148,7 @@ TEST_CASE("nodes are named by id or by name, and lists come with commas, repeate
   CHECK(refused("nodes approve-routes -i 7").find("--routes") != std::string::npos);
   CHECK(refused("nodes tag -i 7").find("--tags") != std::string::npos);
   CHECK(refused("nodes expire") ==
-        "Error: which node? Give --identifier ID; 'edgescale nodes list' shows it");
+        "Error: which node? Give its name, or --identifier ID; 'edgescale nodes list' shows both");
   CHECK(refused("nodes expire 7 -d -e 1h") ==
         "Error: --disable and --expiry are both given: give one");
   CHECK(refused("nodes delete laptop -i 7") ==
@@ -232,7 +236,8 @@ TEST_CASE("a wrong command line says what to fix, with exit code 2") {
        "owner"},
       {"users destroy -i x", "Error: --identifier takes a number, not \"x\""},
       {"users destroy 1 -n a", "Error: \"1\" is given beside --identifier or --name: give one"},
-      {"users rename ann", "Error: --new-name is missing"},
+      {"users rename ann", "Error: which new name? 'edgescale users rename USER NEW_NAME'"},
+      {"nodes rename lap", "Error: which new name? 'edgescale nodes rename NODE NEW_NAME'"},
       {"authkey create",
        "Error: for which user? 'edgescale preauthkeys create USER', or --tags for nodes that "
        "belong to no user"},

@@ -159,6 +159,10 @@ TEST_CASE("new connections get the new certificate after a reload; a broken one 
   const auto refused = server.server().prepare_reload(TestServer::options().limits, folder.files());
   REQUIRE_FALSE(refused.ok());
   CHECK(refused.error().find("tls_key_path") == 0);
+  TlsFiles gone = folder.files();
+  gone.certificate_path += ".not";
+  CHECK(server.server().prepare_reload(TestServer::options().limits, gone).error() ==
+        "tls_cert_path " + gone.certificate_path + ": No such file or directory");
   CHECK(TlsClient(server.port()).subject() == "second.test");
 }
 
