@@ -77,10 +77,12 @@ endfunction()
 # es_fuzz(NAME SOURCES ... DEPS ... [ARGS ...]): a LLVMFuzzerTestOneInput target. With ES_LIBFUZZER it is a
 # libFuzzer program; otherwise an ordinary main runs it over tests/fuzz/corpus/NAME and over
 # mutations of it (a seed is logged), so that ctest runs every target.
+add_custom_target(es_fuzz_targets)  # all of them
 function(es_fuzz name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;ARGS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE es_flags ${ARG_DEPS})
+  add_dependencies(es_fuzz_targets ${name})
   if(ES_LIBFUZZER)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   else()
