@@ -43,6 +43,8 @@ struct Limit {
 
   // What a client may use in any one window; at most kMaxPermits.
   uint32_t permits() const { return max_requests + burst; }
+
+  friend bool operator==(const Limit&, const Limit&) = default;
 };
 
 // Ok, or which bound is broken.

@@ -96,17 +96,18 @@ token::HmacKey random_mac_key(const RegisterOptions& options) {
   return key;
 }
 
-class RegisterPages {
+class RegisterPages : public std::enable_shared_from_this<RegisterPages> {
  public:
   RegisterPages(control::Directory& directory, control::Tailnet& tailnet,
-                control::SshChecks& ssh_checks, const RegisterOptions& options)
+                control::SshChecks& ssh_checks, RegisterOptions options)
       : directory_(directory),
         tailnet_(tailnet),
         ssh_checks_(ssh_checks),
-        ticket_key_(random_mac_key(options)),
-        memory_(kLimiterBytes) {}
+        options_(std::move(options)),
+        ticket_key_(random_mac_key(options_)) {}
 
-  Status open(const RegisterOptions& options);
+  // As PrepareFailureLimit; nothing is served before the first.
+  Result<std::function<void()>> prepare_limit(const limit::Limit& limit);
   void show(const Request& request, const Reply& reply);
   void act(const Request& request, const Reply& reply);
 
@@ -133,29 +134,42 @@ class RegisterPages {
   control::Directory& directory_;
   control::Tailnet& tailnet_;
   control::SshChecks& ssh_checks_;
+  const RegisterOptions options_;
   const token::HmacKey ticket_key_;
-  std::vector<uint8_t> memory_;
+  struct Failures {
+    limit::Limit limit;
+    std::vector<uint8_t> memory;
+    std::optional<limit::Limiter> limiter;
+  };
   std::mutex mutex_;
-  std::optional<limit::Limiter> failures_;  // under the mutex
+  std::shared_ptr<Failures> failures_;  // with all that it points at, under the mutex
 };
 
-Status RegisterPages::open(const RegisterOptions& options) {
+Result<std::function<void()>> RegisterPages::prepare_limit(const limit::Limit& limit) {
   limit::SipKey seed;
   std::array<uint8_t, sizeof(limit::SipKey)> random{};
-  options.random(random);
+  options_.random(random);
   std::memcpy(&seed, random.data(), sizeof seed);
-  ES_TRY(failures_, limit::Limiter::create(options.failures, memory_, seed));
-  return {};
+  const auto fresh = std::make_shared<Failures>(
+      Failures{limit, std::vector<uint8_t>(kLimiterBytes), std::nullopt});
+  ES_TRY(fresh->limiter, limit::Limiter::create(limit, fresh->memory, seed));
+  return std::function<void()>([self = shared_from_this(), fresh] {
+    const std::lock_guard lock(self->mutex_);
+    if (self->failures_ == nullptr || self->failures_->limit != fresh->limit) {
+      self->failures_ = fresh;
+    }
+  });
 }
 
 bool RegisterPages::blocked(const Request& request) {
   const std::lock_guard lock(mutex_);
-  return !failures_->peek(limit::client_key(request.client_address), request.received).granted();
+  return !failures_->limiter->peek(limit::client_key(request.client_address), request.received)
+              .granted();
 }
 
 void RegisterPages::note_failure(const Request& request) {
   const std::lock_guard lock(mutex_);
-  (void)failures_->admit(limit::client_key(request.client_address), request.received);
+  (void)failures_->limiter->admit(limit::client_key(request.client_address), request.received);
 }
 
 // "<end, Unix ms>.<id of the API key>.<mac>"
@@ -341,11 +355,15 @@ void RegisterPages::reject(const PendingRegistration& waiting, const Reply& repl
 
 }  // namespace
 
-Status add_register_pages(net::Router& router, control::Directory& directory,
-                          control::Tailnet& tailnet, control::SshChecks& ssh_checks,
-                          const RegisterOptions& options) {
-  const auto pages = std::make_shared<RegisterPages>(directory, tailnet, ssh_checks, options);
-  ES_CHECK(pages->open(options));
+Result<PrepareFailureLimit> add_register_pages(net::Router& router, control::Directory& directory,
+                                               control::Tailnet& tailnet,
+                                               control::SshChecks& ssh_checks,
+                                               RegisterOptions options) {
+  const limit::Limit failures = options.failures;
+  const auto pages =
+      std::make_shared<RegisterPages>(directory, tailnet, ssh_checks, std::move(options));
+  ES_TRY(const auto begin, pages->prepare_limit(failures));
+  begin();
   router.add("GET", kPageStylePath, [](const Request&, const Reply& reply) {
     reply({200, {{"Content-Type", "text/css; charset=utf-8"}}, std::string(kPageStyle)});
   });
@@ -366,7 +384,8 @@ Status add_register_pages(net::Router& router, control::Directory& directory,
   for (const char* pattern : {"/register/*", "/auth/*"}) {
     router.add("GET", pattern, [](const Request&, const Reply& reply) { reply(not_an_id()); });
   }
-  return {};
+  return PrepareFailureLimit(
+      [pages](const limit::Limit& limit) { return pages->prepare_limit(limit); });
 }
 
 }  // namespace es::api

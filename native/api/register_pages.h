@@ -32,9 +32,14 @@ struct RegisterOptions {
   limit::Limit failures{10, Millis{60'000}, 0};  // wrong keys and unknown ids of one client
 };
 
+// Makes ready another limit for failures, and refuses one that cannot be. What it returns puts that
+// in force, which cannot fail; if it differs from the last one, counting starts afresh.
+using PrepareFailureLimit = std::function<Result<std::function<void()>>(const limit::Limit&)>;
+
 // Directory, tailnet and checks must outlive the router. Refuses a limit that cannot be.
-Status add_register_pages(net::Router& router, control::Directory& directory,
-                          control::Tailnet& tailnet, control::SshChecks& ssh_checks,
-                          const RegisterOptions& options);
+Result<PrepareFailureLimit> add_register_pages(net::Router& router, control::Directory& directory,
+                                               control::Tailnet& tailnet,
+                                               control::SshChecks& ssh_checks,
+                                               RegisterOptions options);
 
 }  // namespace es::api

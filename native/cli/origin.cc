@@ -103,6 +103,7 @@ struct Origin::State {
   std::unique_ptr<ControlPlane> control;
   std::unique_ptr<api::V1> v1;
   std::unique_ptr<net::Gatekeeper> gatekeeper;
+  api::PrepareFailureLimit prepare_page_limit;
   net::Router router;
   net::Router metrics_router;
   std::unique_ptr<net::Server> server;
@@ -211,9 +212,10 @@ Result<void, std::string> Origin::State::add_pages() {
   api::RegisterOptions options;
   options.random = fill_random;
   options.failures = limit_of(config.limits.auth_failures);
-  const Status added = api::add_register_pages(router, *directory, control->tailnet(),
-                                               control->ssh_checks(), options);
+  auto added = api::add_register_pages(router, *directory, control->tailnet(),
+                                       control->ssh_checks(), std::move(options));
   if (!added.ok()) return "limits.auth_failures: " + std::string(added.error().what);
+  prepare_page_limit = std::move(added).value();
   return {};
 }
 
@@ -320,9 +322,14 @@ Result<void, std::string> Origin::reload(const Config& fresh) {
          s.server->prepare_reload(net_limits(config, s.max_fds),
                                   {config.tls.cert_path, config.tls.key_path}));
   ES_TRY(const auto exchange_gate, s.gatekeeper->prepare_reload(options));
+  const auto exchange_pages = s.prepare_page_limit(options.auth_failures);
+  if (!exchange_pages.ok()) {
+    return "limits.auth_failures: " + std::string(exchange_pages.error().what);
+  }
   ES_CHECK(s.control->reload(config));
   exchange_server();
   exchange_gate();
+  (*exchange_pages)();
   if (const auto level = telemetry::parse_level(config.log.level)) s.log.set_level(*level);
   for (const std::string& key : waiting) s.log.warn("waits for a restart", {{"key", key}});
   return {};

@@ -29,15 +29,11 @@ class ZeroedMemory {
   size_t len_;
 };
 
-bool same(const limit::Limit& a, const limit::Limit& b) {
-  return a.max_requests == b.max_requests && a.window == b.window && a.burst == b.burst;
-}
-
 bool same(const GatekeeperOptions& a, const GatekeeperOptions& b) {
   return a.http.max_target == b.http.max_target && a.http.max_fields == b.http.max_fields &&
          a.http.max_fields_bytes == b.http.max_fields_bytes &&
-         a.http.max_body_bytes == b.http.max_body_bytes && same(a.requests, b.requests) &&
-         same(a.auth_failures, b.auth_failures) && same(a.verifications, b.verifications) &&
+         a.http.max_body_bytes == b.http.max_body_bytes && a.requests == b.requests &&
+         a.auth_failures == b.auth_failures && a.verifications == b.verifications &&
          a.trusted_proxies == b.trusted_proxies && a.edge_token_key == b.edge_token_key &&
          a.limiter_bytes == b.limiter_bytes;
 }

@@ -33,7 +33,8 @@ struct Pages : ApiUnderTest {
   Pages() {
     RegisterOptions options;
     options.random = control::seeded_random(3);
-    REQUIRE(add_register_pages(router(), directory(), tailnet(), ssh_checks(), options).ok());
+    prepare_limit =
+        add_register_pages(router(), directory(), tailnet(), ssh_checks(), options).value();
     for (const char* name : {"ann", "bob"}) {
       REQUIRE(call("POST", "/api/v1/user", std::string(R"({"name":")") + name + R"("})").status ==
               200);
@@ -75,6 +76,7 @@ struct Pages : ApiUnderTest {
   }
   size_t num_nodes() { return tailnet().nodes().size(); }
 
+  PrepareFailureLimit prepare_limit;
   int num_tries = 0;
   std::string api_key;
   std::string id;
@@ -270,6 +272,24 @@ TEST_CASE("after ten failures a client waits, even with a good key, and others d
   site.client = "192.0.2.1";
   site.now += std::chrono::minutes(1);
   CHECK(site.sign_in().status == 200);
+}
+
+TEST_CASE("another limit for failures is put in force, and counting starts afresh with it") {
+  Pages site;
+  const auto change = [&](const limit::Limit& limit) {
+    const auto exchange = site.prepare_limit(limit);
+    REQUIRE(exchange.ok());
+    (*exchange)();
+  };
+  for (int i = 0; i < 10; ++i) CHECK(site.post("key=guess").status == 403);
+  CHECK(site.sign_in().status == 429);
+  // The same limit forgives nobody; a limit that cannot be changes nothing.
+  change({10, Millis{60'000}, 0});
+  CHECK_FALSE(site.prepare_limit({0, Millis{60'000}, 0}).ok());
+  CHECK(site.sign_in().status == 429);
+  change({3, Millis{60'000}, 0});
+  for (int i = 0; i < 3; ++i) CHECK(site.post("key=guess").status == 403);
+  CHECK(site.sign_in().status == 429);
 }
 
 TEST_CASE("bad, unknown and expired ids get a page that says what to do") {
