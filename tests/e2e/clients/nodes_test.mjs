@@ -21,7 +21,7 @@ describe("what an operator does to nodes", { skip }, () => {
 
   before(async () => {
     net = await Tailnet.make({ alpha: "new", beta: "old", gamma: "new" },
-      { node: { ephemeral: { inactivity_timeout: "66s" } } });
+      { node: { ephemeral: { inactivity_timeout: "66s" } }, limits: { stranger_timeout: "2s" } });
     [a, b, c] = net.clients;
     await net.join();
     for (const peer of [b, c]) await a.sees(peer.name, (seen) => seen.Online);
@@ -48,10 +48,19 @@ describe("what an operator does to nodes", { skip }, () => {
     await a.sees(b.name);
   });
 
-  test("an interactive log-in waits until it is approved, and gets its answer at once", async () => {
+  test("an interactive log-in waits for longer than a stranger may stay, and gets its answer at once", async () => {
     const client = await net.client("delta", "new");
     const up = client.spawn("up", `--login-server=https://${SERVER_NAME}`, "--hostname=delta");
     const url = await until("an address to visit", () => /https:\/\/\S+\/register\/\S+/.exec(up.text)?.[0]);
+    const waiting = async () =>
+      /^edgescale_control_connections_waiting (\d+)$/m.exec(
+        await net.origin.host.must("curl", ["-sS", "http://127.0.0.1:9090/metrics"]))?.[1];
+    await until("the client polls for the approval", async () => (await waiting()) === "1");
+    const connections = () => net.origin.child.text.match(/route="?\/ts2021/g).length;
+    const before = connections();
+    await new Promise((done) => setTimeout(done, 5000));
+    assert.equal(await waiting(), "1");
+    assert.equal(connections(), before, "nobody had to connect again");
     assert.equal(up.exitCode, null);
     const begun = performance.now();
     await net.origin.cli("auth", "register", "--auth-id", url, "--user", "ann");
