@@ -80,40 +80,24 @@ MapFrame map_frame(const control::MapMessage& message) {
 
 }  // namespace
 
-// The connections with a map stream, for keep-alives.
-class Machine::Streams {
- public:
-  void add(Handler* handler, std::weak_ptr<ts2021::Connection> connection) {
-    const std::lock_guard lock(mutex_);
-    connections_[handler] = std::move(connection);
-  }
-  void remove(Handler* handler) {
-    const std::lock_guard lock(mutex_);
-    connections_.erase(handler);
-  }
-  // Those that were silent for long.
-  std::vector<std::pair<Handler*, std::weak_ptr<ts2021::Connection>>> due(WallTime now) const;
-
- private:
-  mutable std::mutex mutex_;
-  std::unordered_map<Handler*, std::weak_ptr<ts2021::Connection>> connections_;
-};
-
 class Machine::Handler final : public h2::ServerHandler {
  public:
-  Handler(control::Tailnet& tailnet, Clock clock, std::shared_ptr<Streams> streams,
+  Handler(control::Tailnet& tailnet, Clock clock, std::shared_ptr<ts2021::Deadlines> keep_alives,
           std::shared_ptr<const MachineOptions> options,
           const std::shared_ptr<ts2021::Connection>& connection)
       : tailnet_(tailnet),
         clock_(std::move(clock)),
         options_(std::move(options)),
-        streams_(std::move(streams)),
         connection_(connection),
+        keep_alives_(std::move(keep_alives)),
+        // The handler lives as long as its connection takes tasks.
+        keep_alive_alarm_(keep_alives_->add([this, weak = std::weak_ptr(connection)] {
+          post_to(weak.lock(), [this] { keep_alive(); });
+        })),
         machine_(tailcfg::MachineKey(connection->machine_key())),
         version_(connection->version()) {
     if (tailnet_.knows(machine_)) connection->set_standing(ts2021::Standing::kKnown);
   }
-  ~Handler() override { streams_->remove(this); }
 
   void on_request(h2::StreamId id, h2::Request request, h2::HasBody) override {
     Stream& stream = open_[id];
@@ -163,7 +147,7 @@ class Machine::Handler final : public h2::ServerHandler {
   // On the strand.
   void keep_alive() {
     const WallTime now = clock_();
-    WallTime next = WallTime::max();
+    next_keep_alive_ = WallTime::max();
     for (auto& [id, stream] : open_) {
       if (!stream.session) continue;
       const bool silent = !stream.waiting && now - stream.last_sent >= kKeepAlive;
@@ -171,16 +155,19 @@ class Machine::Handler final : public h2::ServerHandler {
         send(id, stream, map_frame(stream.session->keep_alive(now)));
         if (options_->on_keep_alive) options_->on_keep_alive();
       }
-      next = std::min(next, std::max(stream.last_sent, now - kKeepAlive / 2) + kKeepAlive);
+      keep_alive_by(std::max(stream.last_sent, now - kKeepAlive / 2) + kKeepAlive);
     }
-    keep_alive_at_ = next;
     flush();
   }
-  // From any thread. What was sent since moves it only when it has passed: a connection that is
-  // not silent is woken once in kKeepAlive too.
-  WallTime keep_alive_at() const { return keep_alive_at_; }
 
  private:
+  // What is sent before then does not move it: a connection that is not silent is woken once in
+  // kKeepAlive too.
+  void keep_alive_by(WallTime at) {
+    next_keep_alive_ = std::min(next_keep_alive_, at);
+    keep_alive_alarm_->set(next_keep_alive_.time_since_epoch());
+  }
+
   struct Stream {
     std::string method;
     std::string path;
@@ -373,8 +360,7 @@ class Machine::Handler final : public h2::ServerHandler {
     h2::ServerSession* http_session = http();
     if (http_session == nullptr || !http_session->respond(id, {200, {}}, h2::HasBody::kYes)) return;
     stream.session = std::move(session).value();
-    keep_alive_at_ = std::min(keep_alive_at_.load(), clock_() + kKeepAlive);
-    streams_->add(this, connection_);
+    keep_alive_by(clock_() + kKeepAlive);
     write_map(id);
     if (request->stream) return;
     // One whole message was asked for.
@@ -411,43 +397,28 @@ class Machine::Handler final : public h2::ServerHandler {
   control::Tailnet& tailnet_;
   const Clock clock_;
   const std::shared_ptr<const MachineOptions> options_;
-  const std::shared_ptr<Streams> streams_;
   const std::weak_ptr<ts2021::Connection> connection_;
+  const std::shared_ptr<ts2021::Deadlines> keep_alives_;
+  const std::shared_ptr<ts2021::Deadlines::Alarm> keep_alive_alarm_;
   const tailcfg::MachineKey machine_;
   const uint16_t version_;
   std::map<h2::StreamId, Stream> open_;
   bool stopping_ = false;
-  std::atomic<WallTime> keep_alive_at_{WallTime::max()};
+  WallTime next_keep_alive_ = WallTime::max();
 };
-
-std::vector<std::pair<Machine::Handler*, std::weak_ptr<ts2021::Connection>>> Machine::Streams::due(
-    WallTime now) const {
-  const std::lock_guard lock(mutex_);
-  std::vector<std::pair<Handler*, std::weak_ptr<ts2021::Connection>>> out;
-  for (const auto& [handler, connection] : connections_) {
-    if (handler->keep_alive_at() <= now) out.emplace_back(handler, connection);
-  }
-  return out;
-}
 
 Machine::Machine(control::Tailnet& tailnet, Clock clock, MachineOptions options)
     : tailnet_(tailnet),
       clock_(std::move(clock)),
       options_(std::make_shared<const MachineOptions>(std::move(options))),
-      streams_(std::make_shared<Streams>()) {}
+      keep_alives_(std::make_shared<ts2021::Deadlines>()) {}
 Machine::~Machine() = default;
 
 std::unique_ptr<h2::ServerHandler> Machine::serve(
     const std::shared_ptr<ts2021::Connection>& connection) {
-  return std::make_unique<Handler>(tailnet_, clock_, streams_, options_, connection);
+  return std::make_unique<Handler>(tailnet_, clock_, keep_alives_, options_, connection);
 }
 
-void Machine::tick() {
-  const WallTime now = clock_();
-  for (const auto& [handler, weak] : streams_->due(now)) {
-    // The handler lives as long as its connection takes tasks.
-    post_to(weak.lock(), [h = handler] { h->keep_alive(); });
-  }
-}
+void Machine::tick() { keep_alives_->tick(clock_().time_since_epoch()); }
 
 }  // namespace es::api

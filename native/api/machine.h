@@ -52,13 +52,13 @@ class Machine {
   void tick();
 
  private:
-  class Streams;
   class Handler;
 
   control::Tailnet& tailnet_;
   const Clock clock_;
   const std::shared_ptr<const MachineOptions> options_;
-  const std::shared_ptr<Streams> streams_;
+  // Of the connections with a map stream, which may outlive this.
+  const std::shared_ptr<ts2021::Deadlines> keep_alives_;
 };
 
 }  // namespace es::api

@@ -224,7 +224,14 @@ void MapSources::State::look_at_files() {
 
 void MapSources::State::watch() {
   std::unique_lock lock(mutex);
-  while (!wake.wait_for(lock, outside.look_at_files, [this] { return stopping; })) look_at_files();
+  while (!stopping) {
+    const bool has_files = !files.derp_maps.empty() || !config.dns.extra_records_path.empty();
+    if (!has_files) {
+      wake.wait(lock);
+    } else if (wake.wait_for(lock, outside.look_at_files) == std::cv_status::timeout) {
+      look_at_files();
+    }
+  }
 }
 
 std::optional<std::string> MapSources::State::due_url(TimePoint now) {

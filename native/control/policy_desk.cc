@@ -117,7 +117,12 @@ bool PolicyDesk::enqueue(Job job) {
 void PolicyDesk::run() {
   std::unique_lock lock(mutex_);
   while (true) {
-    wake_.wait_for(lock, options_.look_at_file, [this] { return stopping_ || !jobs_.empty(); });
+    const auto has_work = [this] { return stopping_ || !jobs_.empty(); };
+    if (options_.file.signature) {
+      wake_.wait_for(lock, options_.look_at_file, has_work);
+    } else {
+      wake_.wait(lock, has_work);
+    }
     // Who waits gets an answer also at the end.
     if (jobs_.empty() && stopping_) return;
     std::deque<Job> jobs = std::exchange(jobs_, {});

@@ -72,6 +72,7 @@ Tailnet::Entry& Tailnet::insert(Node node) {
   by_key_[node.node_key] = id;
   by_machine_[node.machine_key].insert(id);
   node.version = ++version_;
+  quiet_until_ = {};
   Entry& entry = nodes_[id];
   entry.node = std::make_shared<const Node>(std::move(node));
   if (free_slots_.empty()) {
@@ -326,33 +327,49 @@ void Tailnet::apply_change(const store::Change& stored, Calls& calls) {
   // SetNodeInfo and TouchNodes were applied before they were stored.
 }
 
+// What time alone changes of nodes: who is offline, expired, or ephemeral and gone. Remembers when
+// the next of these is due, if nothing else changes until then.
+void Tailnet::look_at_nodes(WallTime now, Calls& calls) {
+  WallTime next = WallTime::max();
+  std::vector<uint64_t> gone;
+  bool routes_move = false;
+  for (auto& [id, entry] : nodes_) {
+    if (entry.session == nullptr && entry.offline_at) {
+      if (*entry.offline_at <= now) {
+        entry.offline_at.reset();
+        set_online(entry, false, now, calls);
+      } else {
+        next = std::min(next, *entry.offline_at);
+      }
+    }
+    const Node& node = *entry.node;
+    if (node.row.ephemeral && entry.session == nullptr && !node.online) {
+      const WallTime due = entry.last_contact + options_.ephemeral_timeout;
+      if (due <= now) gone.push_back(id);
+      next = std::min(next, std::max(due, now));
+    }
+    if (entry.expiry_announced) continue;
+    if (node.expired(now)) {
+      routes_move |= set_expired(entry, true, calls);
+    } else if (node.row.expiry) {
+      next = std::min(next, *node.row.expiry);
+    }
+  }
+  if (routes_move) choose_primaries(calls);
+  for (const uint64_t id : gone) {
+    // Not twice while the commit is on its way.
+    find(id)->last_contact = now;
+    submit({{store::DeleteNode{id}}}, {}, calls);
+  }
+  quiet_until_ = next;
+}
+
 void Tailnet::tick(WallTime now) {
   Calls calls;
   {
     const std::lock_guard lock(mutex_);
     ticked_at_ = now;
-    std::vector<uint64_t> gone;
-    bool routes_move = false;
-    for (auto& [id, entry] : nodes_) {
-      if (entry.session == nullptr && entry.offline_at && *entry.offline_at <= now) {
-        entry.offline_at.reset();
-        set_online(entry, false, now, calls);
-      }
-      const Node& node = *entry.node;
-      if (node.row.ephemeral && entry.session == nullptr && !node.online &&
-          now - entry.last_contact >= options_.ephemeral_timeout) {
-        gone.push_back(id);
-      }
-      if (!entry.expiry_announced && node.expired(now)) {
-        routes_move |= set_expired(entry, true, calls);
-      }
-    }
-    if (routes_move) choose_primaries(calls);
-    for (const uint64_t id : gone) {
-      // Not twice while the commit is on its way.
-      find(id)->last_contact = now;
-      submit({{store::DeleteNode{id}}}, {}, calls);
-    }
+    if (now >= quiet_until_) look_at_nodes(now, calls);
     for (auto it = registrations_.begin(); it != registrations_.end();) {
       const bool old = now - it->second.created >= options_.registration_lifetime;
       if (!old) {

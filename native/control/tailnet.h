@@ -189,6 +189,7 @@ class Tailnet {
   void for_viewers(const Entry& entry, F&& f);
   void mark_self(Entry& entry, Calls& calls);
   static void end_session(Entry& entry, Calls& calls);
+  void look_at_nodes(WallTime now, Calls& calls);
   [[nodiscard]] bool set_expired(Entry& entry, bool expired, Calls& calls);
   void choose_primaries(Calls& calls);
   void mark_shared(uint8_t shared, Calls& calls);
@@ -289,7 +290,8 @@ class Tailnet {
   std::map<std::string, Registration> registrations_;  // by auth id
   std::map<std::string, uint64_t> primaries_;          // by prefix
   uint64_t version_ = 0;
-  WallTime ticked_at_{};  // what has expired by then is announced
+  WallTime ticked_at_{};    // what has expired by then is announced
+  WallTime quiet_until_{};  // until then time alone changes no node; any change resets it
   Ticket next_ticket_ = 1;
   TailnetStats stats_;
 };

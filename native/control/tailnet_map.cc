@@ -156,6 +156,7 @@ void Tailnet::close(MapSession& session, WallTime now) {
   --stats_.sessions;
   // A client that reconnects at once never looks offline.
   entry->offline_at = now + options_.offline_grace;
+  quiet_until_ = {};
   entry->last_contact = now;
 }
 
@@ -465,6 +466,7 @@ MapSession::~MapSession() {
   entry->session = nullptr;
   --tailnet_.stats_.sessions;
   entry->offline_at = entry->last_contact + tailnet_.options_.offline_grace;
+  tailnet_.quiet_until_ = {};
 }
 
 void MapSession::close(WallTime now) { tailnet_.close(*this, now); }

@@ -132,6 +132,7 @@ void Tailnet::change(Entry& entry, uint8_t marks, Calls& calls, F&& edit) {
   auto next = std::make_shared<Node>(*entry.node);
   edit(*next);
   next->version = ++version_;
+  quiet_until_ = {};
   const NodePtr before = std::exchange(entry.node, std::move(next));
   spoil_block(entry);
   if (policy_ != nullptr && differs_for_policy(*before, *entry.node)) follow(entry, calls);
