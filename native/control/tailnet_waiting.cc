@@ -72,8 +72,8 @@ void Tailnet::register_interactive(Registering& r, Calls& calls) {
   r.reply(std::move(out), calls);
 }
 
-// Nobody pushes out what another machine polls for or an operator decides: those may only fill up,
-// and then newcomers are refused. Otherwise the networks with the most give up their oldest first.
+// Nobody pushes out what an operator decides. The networks with the most give up their oldest
+// first; what a machine polls for goes last, and only for a network that has fewer.
 bool Tailnet::make_room_for(const tailcfg::MachineKey& machine,
                             const tailcfg::RegisterRequest& request,
                             const std::optional<limit::ClientKey>& network, Calls& calls) {
@@ -118,13 +118,18 @@ bool Tailnet::make_room_for(const tailcfg::MachineKey& machine,
   const size_t needed = request.hostinfo.full_json.size();
   while (registrations_.size() >= options_.max_registrations ||
          bytes + needed > options_.max_registration_bytes) {
-    const bool gave = give_up([](const auto& w) { return w.idle(); },
-                              [&](const Registration& a, const Registration& b) {
-                                const size_t x = of_network[key_of(a.network)];
-                                const size_t y = of_network[key_of(b.network)];
-                                return x != y ? x > y : older(a, b);
-                              });
-    if (!gave) return false;
+    const auto fuller = [&](const Registration& a, const Registration& b) {
+      const size_t x = of_network[key_of(a.network)];
+      const size_t y = of_network[key_of(b.network)];
+      return x != y ? x > y : older(a, b);
+    };
+    const size_t own = of_network[key_of(network)];
+    const auto can_spare = [&](const Registration& w) {
+      return !w.deciding && of_network[key_of(w.network)] > own + 1;
+    };
+    if (!give_up([](const auto& w) { return w.idle(); }, fuller) && !give_up(can_spare, fuller)) {
+      return false;
+    }
   }
   return true;
 }

@@ -113,7 +113,7 @@ TEST_CASE("one network's registrations push out its own, the oldest that nobody 
   CHECK_FALSE(decided(polled_last));
 }
 
-TEST_CASE("a full table costs the network with the most, and never who is polled for or decided") {
+TEST_CASE("a full table costs the network with the most, and who is polled for last") {
   Net net({.max_registrations = 6, .max_registrations_of_network = 6});
   const auto waits = [&](const std::string& id) {
     return net.tailnet().registration(id).has_value();
@@ -143,6 +143,30 @@ TEST_CASE("a full table costs the network with the most, and never who is polled
   CHECK_FALSE(waits(lone));
   CHECK(waits(polled));
   CHECK_FALSE(decided(answer));
+}
+
+TEST_CASE("a crowd of few networks that polls makes room for others, the oldest first") {
+  Net net({.max_registrations = 6, .max_registrations_of_network = 3});
+  std::vector<std::string> ids;
+  std::vector<std::shared_future<tailcfg::RegisterResponse>> answers;
+  const auto poll = [&](uint8_t m, const std::string& address) {
+    ids.push_back(knock_from(net, m, address));
+    answers.push_back(follow(net, m, m, ids.back()));
+    net.now += Millis{1};
+  };
+  for (uint8_t m = 1; m <= 3; ++m) poll(m, "198.51.100.1");
+  for (uint8_t m = 4; m <= 6; ++m) poll(m, "198.51.100.2");
+  // Others may come until they have as much as those.
+  poll(7, "192.0.2.1");
+  REQUIRE(decided(answers[0]));
+  CHECK(answers[0].get().error == kCrowd);
+  poll(8, "192.0.2.2");
+  CHECK(decided(answers[3]));
+  CHECK(knock_from(net, 9, "198.51.100.1") == kCrowd);
+  CHECK(knock_from(net, 10, "192.0.2.1") == kCrowd);
+  CHECK(knock_from(net, 11, "192.0.2.3").starts_with(kAuthIdPrefix));
+  CHECK(decided(answers[1]));
+  for (const size_t still : {2U, 4U, 5U, 6U, 7U}) CHECK_FALSE(decided(answers[still]));
 }
 
 TEST_CASE("what waiting machines say of themselves is bounded in all") {
