@@ -2,6 +2,8 @@
 
 const MAX_PREPARED = 4096;
 const MAX_REFUSALS = 64;
+// What a terse answer keeps of the fields of a full one: each costs, and nobody waits for the rest.
+const TERSE = new Set(["www-authenticate", "retry-after"]);
 
 /** @param {string[][]} rows */
 const pairs = (rows) => rows.map(([name, value]) => [name, value]);
@@ -42,10 +44,10 @@ export class Tables {
     this.refusalIndex = Object.fromEntries(refusals.filter(Boolean).map((r) => [r.name, r.index]));
     const extra = (index) => refused.filter(([at]) => at === index || at === -1).map(([, f]) => f);
     for (const refusal of refusals) {
-      if (!refusal) continue;
-      refusal.fullFields = [...sets[0], ...extra(refusal.index)];
-      refusal.terseFields = [...terse, ...extra(refusal.index).filter(([n]) => n !== "content-type")];
+      if (refusal) refusal.fields = extra(refusal.index);
     }
+    this.fullFields = sets[0];
+    this.terseFields = terse;
     this.prepared = new Map();
     this.models = new Map();
   }
@@ -79,14 +81,16 @@ export class Tables {
     const key = retryAfter * MAX_REFUSALS + index;
     let ready = this.prepared.get(key);
     if (ready === undefined) {
-      const { status, body, fullFields, terseFields } = this.refusals[index];
+      const { status, body, fields } = this.refusals[index];
       const waiting = retryAfter > 0
         ? [["retry-after", String(retryAfter)], ["ratelimit", core.rateLimit()]]
         : [];
+      const own = [...fields, ...waiting];
+      const few = [...this.terseFields, ...own.filter(([name]) => TERSE.has(name))];
       ready = {
         body,
-        init: { status, headers: new Headers([...fullFields, ...waiting]) },
-        terse: new Response(null, { status, headers: new Headers([...terseFields, ...waiting]) }),
+        init: { status, headers: new Headers([...this.fullFields, ...own]) },
+        terse: new Response(null, { status, headers: new Headers(few) }),
       };
       if (this.prepared.size >= MAX_PREPARED) this.prepared.clear();
       this.prepared.set(key, ready);

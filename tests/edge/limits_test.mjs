@@ -42,6 +42,22 @@ test("121 requests of one client give 120 answers and then 429 with the fields t
     assert.equal((await ask("192.0.2.2")).status, 200);
   }));
 
+test("in a flood of refusals an answer keeps no more than when to come again", () =>
+  withEdge({ vars: { RATE_LIMIT_REQUESTS: "1", RATE_LIMIT_BURST: "0" } }, async ({ ask }) => {
+    await ask("192.0.2.1");
+    const refused = [];
+    const isTerse = ({ body }) => body === "";
+    for (let batch = 0; batch < 20 && !refused.some(isTerse); ++batch) {
+      refused.push(...await Promise.all(Array.from({ length: 200 }, () => ask("192.0.2.1"))));
+    }
+    assert.ok(refused.every(({ status }) => status === 429));
+    assert.ok(refused.some((answer) => !isTerse(answer)));
+    const { headers } = refused.find(isTerse);
+    assert.ok(Number(headers["retry-after"]) > 0);
+    assert.equal(headers["x-content-type-options"], "nosniff");
+    assert.equal(headers["ratelimit"] ?? headers["ratelimit-policy"], undefined);
+  }));
+
 test("concurrent requests of one client get exactly the limit, and share calls to the object", () =>
   withEdge({}, async ({ ask, counters }) => {
     const answers = await Promise.all(Array.from({ length: 200 }, () => ask("192.0.2.1")));
