@@ -57,6 +57,10 @@ Failure refusal(const Answer& answer, const std::optional<Json>& json) {
     default:
       break;
   }
+  if (message == "Not Found") {  // of the router, not of what was asked for
+    return Failure{"the server has no such call (" + status +
+                   "): is the address right, and the server as new as this program?"};
+  }
   if (!message.empty()) return Failure{message};
   if (is_web_page(answer)) {
     return Failure{"a web page came back instead of the API's answer (" + status +

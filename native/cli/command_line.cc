@@ -91,6 +91,8 @@ void add_users(CLI::App& root, Invocation& in, Raw& raw) {
 void add_preauth_keys(CLI::App& root, Invocation& in, Raw& raw) {
   CLI::App& keys = *add_group(root, "preauthkeys", "Manage the keys that register nodes",
                               {"preauthkey", "authkey", "pre"});
+  // Where Headscale had it before 0.28, and much of what is written about it still has.
+  keys.add_option("-u,--user", in.user)->group("");
   CLI::App* c = add(keys, in, Command::kPreauthKeysCreate, "create",
                     "Create a key and print it: it is shown this once", {"c", "new"});
   c->add_option("-u,--user", in.user, "Id or name of the user whose nodes it registers");
@@ -308,16 +310,32 @@ std::vector<const CLI::App*> children(const CLI::App& app) {
   return app.get_subcommands([](const CLI::App*) { return true; });
 }
 
+// What to use for the commands that older Headscales had.
+std::string instead_of(const std::string& command) {
+  for (const char* const old : {"edgescale routes", "edgescale route"}) {
+    if (command == old) return "see 'edgescale nodes list-routes' and 'approve-routes'";
+  }
+  for (const char* const old : {"edgescale namespaces", "edgescale namespace", "edgescale ns"}) {
+    if (command == old) return "see 'edgescale users'";
+  }
+  for (const char* const old : {"edgescale nodes move", "edgescale nodes mv"}) {
+    if (command == old) return "delete the node, and let it join for the other user";
+  }
+  return {};
+}
+
 std::string unexpected(const CLI::App& at, const std::vector<std::string>& extras) {
   const std::string word = extras.empty() ? "" : extras.front();
   const std::string where = full_name(at);
   std::vector<std::string_view> candidates;
   std::vector<std::string> names;
   const bool flag = word.starts_with("-");
+  bool misplaced = false;
   if (flag) {
     for (const CLI::App* app = &at; app != nullptr; app = app->get_parent()) {
       for (const CLI::Option* option : app->get_options()) {
         for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+        for (const std::string& name : option->get_snames()) misplaced |= "-" + name == word;
       }
     }
   } else {
@@ -331,7 +349,13 @@ std::string unexpected(const CLI::App& at, const std::vector<std::string>& extra
   std::string text = flag                   ? where + " has no flag " + word
                      : children(at).empty() ? where + " takes no argument \"" + word + "\""
                                             : where + " has no command \"" + word + "\"";
-  if (!near.empty()) text += ": did you mean " + std::string(near) + "?";
+  if (misplaced || (flag && near == word)) {
+    text = word + " comes after the whole command: " + where + " " + word;
+  } else if (const std::string now = instead_of(where + " " + word); !now.empty()) {
+    text += ": " + now;
+  } else if (!near.empty()) {
+    text += ": did you mean " + std::string(near) + "?";
+  }
   return text + "\nSee " + where + " --help";
 }
 

@@ -197,6 +197,9 @@ void Origin::State::add_routes() {
       "GET", "/debug/ping", [this](const net::Request& request, const net::Reply& reply) {
         const auto node = parse_unsigned(request.query_value("node").value_or(""));
         if (!node) return reply(net::error_response(400, "name a node: /debug/ping?node=ID"));
+        if (control->tailnet().node(*node) == nullptr) {
+          return reply(net::error_response(404, "there is no node with this id"));
+        }
         control->ping(
             *node, [reply](std::string json) { reply(net::json_response(200, std::move(json))); });
       });

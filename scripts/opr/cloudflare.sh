@@ -115,7 +115,7 @@ cmd_cf_access() {
 Cloudflare Access in front of the Worker: protect the paths of people, never those of machines.
 
   Zero Trust > Access > Applications > Add > Self-hosted
-    Protect   YOUR-HOST/api          (and YOUR-HOST/register if only signed-in people may approve)
+    Protect   YOUR-HOST/api          (and /register, /auth if only signed-in people may approve)
     Never     /key /ts2021 /derp /machine /verify /health   every Tailscale client would be refused
     Policy    Allow, with the people or groups who administer; for programs a service token
   Do not switch Access on for the whole Worker: it answers WebSockets with 403.

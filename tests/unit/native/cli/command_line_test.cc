@@ -65,6 +65,7 @@ TEST_CASE("every command has Headscale's names and aliases") {
       {"preauthkeys create -u 1", Command::kPreauthKeysCreate},
       {"preauthkey c -u 1", Command::kPreauthKeysCreate},
       {"authkey new -u 1", Command::kPreauthKeysCreate},
+      {"preauthkeys --user 1 create", Command::kPreauthKeysCreate},
       {"pre list", Command::kPreauthKeysList},
       {"authkey ls", Command::kPreauthKeysList},
       {"authkey show", Command::kPreauthKeysList},
@@ -224,6 +225,15 @@ TEST_CASE("a wrong command line says what to fix, with exit code 2") {
       {"", "Error: a command is missing"},
       {"users", "Error: a command is missing"},
       {"usrs", "Error: edgescale has no command \"usrs\": did you mean users?"},
+      {"routes list",
+       "Error: edgescale has no command \"routes\": see 'edgescale nodes list-routes' and "
+       "'approve-routes'"},
+      {"nodes move -i 1 -u 2",
+       "Error: edgescale nodes has no command \"move\": delete the node, and let it join for the "
+       "other user"},
+      {"users -e a@b.c list", "Error: -e comes after the whole command: edgescale users list -e"},
+      {"users --email a@b.c list",
+       "Error: --email comes after the whole command: edgescale users list --email"},
       {"users lst", "Error: edgescale users has no command \"lst\": did you mean list?"},
       {"users list --nam x", "Error: edgescale users list has no flag --nam: did you mean --name?"},
       {"users create", "Error: NAME is required"},

@@ -400,6 +400,9 @@ TEST_CASE("every kind of bad answer is explained") {
        "Error: name too short\n"},
       {{404, "application/problem+json", "", "", R"({"title":"Not Found","detail":"no user"})"},
        "Error: no user\n"},
+      {{404, "application/json", "", "", R"({"code":5,"message":"Not Found"})"},
+       "Error: the server has no such call (HTTP 404): is the address right, and the server as new "
+       "as this program?\n"},
       {{401, "application/json", "", "", R"({"message":"Unauthorized"})"},
        "Error: the server refused the API key (401): it is wrong, expired or revoked. 'edgescale "
        "apikeys create' on the server makes a new one; give it in HEADSCALE_CLI_API_KEY or with "
