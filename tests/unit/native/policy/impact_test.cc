@@ -70,8 +70,8 @@ TEST_CASE("whoever gets another answer after a change is in its impact") {
       slots[n.id] = n.slot;
     }
     PolicyIndex index(w.policy, w.users, w.nodes);
+    auto before = ask(index, w.nodes);
     for (int step = 0; step < 12; ++step) {
-      const auto before = ask(index, w.nodes);
       const size_t at = generate.below(w.nodes.size());
       Impact impact;
       if (generate.below(6) == 0) {
@@ -105,6 +105,7 @@ TEST_CASE("whoever gets another answer after a change is in its impact") {
         CHECK(answers.ssh == expected.at(id).ssh);
         CHECK(index.peers_of(id) == again.peers_of(id));
       }
+      before = after;
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <map>
 #include <random>
 #include <set>
 
@@ -105,7 +106,7 @@ class Model {
   }
 
   static bool fits(const ProtocolPorts& ip, int protocol, uint16_t port) {
-    const std::vector<int> usual{1, 6, 17, 58};
+    static const std::vector<int> usual{1, 6, 17, 58};
     const auto& list = ip.protocols.empty() ? usual : ip.protocols;
     return std::find(list.begin(), list.end(), protocol) != list.end() &&
            std::any_of(ip.ports.begin(), ip.ports.end(),
@@ -141,8 +142,8 @@ class Model {
 
   // It names nodes, not addresses.
   static bool is_node(const Alias& alias) {
-    const std::set<Kind> addresses{Kind::kAny,   Kind::kRange,    Kind::kHost,
-                                   Kind::kIpSet, Kind::kInternet, Kind::kDangerAll};
+    static const std::set<Kind> addresses{Kind::kAny,   Kind::kRange,    Kind::kHost,
+                                          Kind::kIpSet, Kind::kInternet, Kind::kDangerAll};
     return !addresses.contains(alias.kind);
   }
 
@@ -318,23 +319,24 @@ std::string everything(const PolicyIndex& index, const World& w) {
 // Says something only about what differs: there are a million questions.
 void compare(const Filter& filter, const Model& model, const Address& src, const Node& at,
              const Address& dst) {
-  const auto same = [&](bool got, bool want, const std::string& what) {
+  const auto same = [&](bool got, bool want, const char* cap, int protocol, uint16_t port) {
     if (got == want) return;
-    INFO(src.text() << " -> " << dst.text() << " at " << at.id << ": " << what);
+    INFO(src.text() << " -> " << dst.text() << " at " << at.id << ": " << cap << protocol << "/"
+                    << port);
     REQUIRE(got == want);
   };
   for (const auto& [protocol, port] : {std::pair<int, uint16_t>{6, 22}, {6, 443}, {17, 53}}) {
-    same(filter.allows(src, dst, protocol, port), model.allowed(src, at, dst, protocol, port),
-         std::to_string(protocol) + "/" + std::to_string(port));
+    same(filter.allows(src, dst, protocol, port), model.allowed(src, at, dst, protocol, port), "",
+         protocol, port);
   }
   // A grant's prefix is given whole to who routes part of it: only what is served counts.
   if (!Model::is_own(at, dst) && !Model::serves(at, dst)) return;
   for (const char* cap : {"example.com/cap/x", "tailscale.com/cap/drive"}) {
-    same(filter.grants(cap, src, dst), model.capable(cap, src, at, dst), cap);
+    same(filter.grants(cap, src, dst), model.capable(cap, src, at, dst), cap, 0, 0);
   }
   if (!Model::is_own(at, dst)) return;
   constexpr const char* kSharer = "tailscale.com/cap/drive-sharer";
-  same(filter.grants(kSharer, src, dst), model.sharer(src, at, dst), kSharer);
+  same(filter.grants(kSharer, src, dst), model.sharer(src, at, dst), kSharer, 0, 0);
 }
 
 }  // namespace
@@ -352,8 +354,10 @@ TEST_CASE("filters allow what the rules say, and nodes see whom their filters na
     std::vector<Address> sources = outside;
     for (const Node& n : w.nodes)
       sources.insert(sources.end(), n.addresses.begin(), n.addresses.end());
+    std::map<NodeId, std::vector<es::tailcfg::FilterRule>> filters;
     for (const Node& at : w.nodes) {
-      const Filter filter(index.filter_for(at.id));
+      const auto& rules = filters[at.id] = index.filter_for(at.id);
+      const Filter filter(rules);
       std::vector<Address> targets = at.addresses;
       for (const Address& a : outside) {
         for (const Prefix& p : at.routes) {
@@ -371,8 +375,7 @@ TEST_CASE("filters allow what the rules say, and nodes see whom their filters na
       for (const Node& b : w.nodes) {
         if (a.id == b.id) continue;
         INFO(a.id << " and " << b.id);
-        const bool seen =
-            filter_names(index.filter_for(a.id), b) || filter_names(index.filter_for(b.id), a);
+        const bool seen = filter_names(filters.at(a.id), b) || filter_names(filters.at(b.id), a);
         REQUIRE(index.visible(a.id, b.id) == seen);
         REQUIRE(std::binary_search(peers.begin(), peers.end(), b.id) == seen);
       }
