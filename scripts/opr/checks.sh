@@ -128,7 +128,7 @@ check_keys() {
   if [[ $none =~ ^(401|429)$ ]] && [ "$answer_code" = 200 ]; then
     check_ok keys "the operator's key opens the API$([ -n "$remote" ] || echo ", no key does not")"
   else
-    check_fail keys "without a key $none, with the operator's key it $(answer_words)"
+    check_fail keys "without a key $([ "$none" = 000 ] && echo "nobody answers" || echo "it answered $none"), with the operator's $([ "$answer_code" = 000 ] || echo "it ")$(answer_words)"
   fi
 }
 
@@ -147,6 +147,11 @@ cmd_health_full() {
 cmd_ws_test() {
   read_target ws:test "$@"
   install_node_modules
+  ask "$target/health"
+  if [ "$answer_code" = 000 ]; then
+    say "FAIL  websocket  ${target/#http/ws}/ws: nobody answers$([ -n "$remote" ] || echo " (./opr start; ./opr logs edge)")"
+    return 1
+  fi
   HEADSCALE_API_KEY=$target_key "$node" scripts/ws_test.mjs "$target"
 }
 

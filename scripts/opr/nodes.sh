@@ -10,21 +10,21 @@ origin_cli() {
 cmd_cli() { origin_cli "$@"; }
 
 cmd_node_register() {
-  local user=admin expiration=24h options=()
+  local user=admin expiration=24h tags='' options=()
   while [ $# -gt 0 ]; do
     case $1 in
       --user | -u | --expiration | -e | --tags)
         [ $# -gt 1 ] || die "node:register: $1 needs a value."
         case $1 in
           --user | -u) user=$2 ;;
-          --tags) options+=(--tags "$2") ;;
+          --tags) tags=$2 && options+=(--tags "$2") ;;
           *) expiration=$2 ;;
         esac
         shift 2
         ;;
       --user=*) user=${1#*=} && shift ;;
       --expiration=*) expiration=${1#*=} && shift ;;
-      --tags=*) options+=(--tags "${1#*=}") && shift ;;
+      --tags=*) tags=${1#*=} && options+=(--tags "$tags") && shift ;;
       --reusable | --ephemeral) options+=("$1") && shift ;;
       *)
         die "node:register: '$1' is not known." \
@@ -60,7 +60,7 @@ On a machine with a stock Tailscale client:
 
 A browser or WebAssembly client goes through the Worker with the same key: $edge_url
 
-The key belongs to $user, expires in $expiration, and is shown only now.
+The key is for machines of ${tags:-$user}, expires in $expiration, and is shown only now.
 TEXT
   case $login in
     *//127.* | *//localhost*)

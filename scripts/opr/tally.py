@@ -93,6 +93,8 @@ def main():
         print(f"skipped: {what}")
     for what in dict.fromkeys(tally.failed):
         print(f"FAILED: {what}")
+    if not (tally.passed or tally.failed or tally.skipped):
+        print("no test has such a name")
     print(f"{tally.passed} passed, {len(tally.failed)} failed, {len(tally.skipped)} skipped")
     return 1 if tally.failed or not tally.passed else 0
 
