@@ -312,16 +312,11 @@ std::vector<const CLI::App*> children(const CLI::App& app) {
 
 // What to use for the commands that older Headscales had.
 std::string instead_of(const std::string& command) {
-  for (const char* const old : {"edgescale routes", "edgescale route"}) {
-    if (command == old) return "see 'edgescale nodes list-routes' and 'approve-routes'";
+  if (command == "edgescale routes") {
+    return "see 'edgescale nodes list-routes' and 'approve-routes'";
   }
-  for (const char* const old : {"edgescale namespaces", "edgescale namespace", "edgescale ns"}) {
-    if (command == old) return "see 'edgescale users'";
-  }
-  for (const char* const old : {"edgescale nodes move", "edgescale nodes mv"}) {
-    if (command == old) return "delete the node, and let it join for the other user";
-  }
-  return {};
+  if (command == "edgescale namespaces") return "see 'edgescale users'";
+  return command == "edgescale nodes move" ? "delete it, and let it join for the other user" : "";
 }
 
 std::string unexpected(const CLI::App& at, const std::vector<std::string>& extras) {

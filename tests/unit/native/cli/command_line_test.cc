@@ -229,7 +229,7 @@ TEST_CASE("a wrong command line says what to fix, with exit code 2") {
        "Error: edgescale has no command \"routes\": see 'edgescale nodes list-routes' and "
        "'approve-routes'"},
       {"nodes move -i 1 -u 2",
-       "Error: edgescale nodes has no command \"move\": delete the node, and let it join for the "
+       "Error: edgescale nodes has no command \"move\": delete it, and let it join for the "
        "other user"},
       {"users -e a@b.c list", "Error: -e comes after the whole command: edgescale users list -e"},
       {"users --email a@b.c list",
