@@ -3,6 +3,7 @@
 #include "common/base/ascii.h"
 #include "common/http/hardening.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace es::http {
@@ -33,7 +34,7 @@ bool is_token(std::string_view name) {
 }
 
 bool has_control(std::string_view value) {
-  if (!ascii::may_have_control(value)) return false;
+  if (!ascii::has_control(value)) return false;
   bool found = false;
   for (const char c : value) {
     const auto byte = static_cast<unsigned char>(c);
@@ -67,66 +68,82 @@ struct Reading {
   bool host_ok = true;
 };
 
-// The fields with a meaning of their own here; told apart by length first, as most are none.
-void note_field(const Field& field, Reading& reading) {
-  const auto is = [&](std::string_view name) { return equal_ignoring_case(field.name, name); };
-  switch (field.name.size()) {
-    case 4:
-      if (is("host")) {
-        ++reading.num_hosts;
-        reading.host_ok = field.value.find(',') == std::string_view::npos;
-      }
+// The names that mean something here: those that may go on, then those with a meaning of their own.
+enum Name : size_t {
+  kHost = kRequestAllowList.size(),
+  kUpgrade,
+  kContentLength,
+  kTransferEncoding,
+  kWebSocketKey,
+  kWebSocketVersion,
+  kNumNames,
+};
+constexpr auto kKnownNames = [] {
+  std::array<std::string_view, kNumNames> names;
+  std::copy(kRequestAllowList.begin(), kRequestAllowList.end(), names.begin());
+  names[kHost] = "host";
+  names[kUpgrade] = "upgrade";
+  names[kContentLength] = "content-length";
+  names[kTransferEncoding] = "transfer-encoding";
+  names[kWebSocketKey] = "sec-websocket-key";
+  names[kWebSocketVersion] = "sec-websocket-version";
+  return names;
+}();
+
+// Which of the names have this length, and which begin with this letter: most fields are none of
+// them, and few must be compared.
+struct NameIndex {
+  uint32_t of_length[32] = {};
+  uint32_t of_letter[32] = {};
+  constexpr NameIndex() {
+    for (size_t i = 0; i < kKnownNames.size(); ++i) {
+      of_length[kKnownNames[i].size()] |= uint32_t{1} << i;
+      of_letter[kKnownNames[i].front() & 31] |= uint32_t{1} << i;
+    }
+  }
+};
+static_assert(kNumNames <= 32);
+constexpr NameIndex kIndex;
+
+// The place in kKnownNames of a checked token, kNumNames for none.
+size_t find_name(std::string_view token) {
+  if (token.size() >= std::size(kIndex.of_length)) return kNumNames;
+  uint32_t left = kIndex.of_length[token.size()] & kIndex.of_letter[token.front() & 31];
+  for (; left != 0; left &= left - 1) {
+    const auto i = static_cast<size_t>(std::countr_zero(left));
+    // A checked token: no other character of one becomes a letter or '-' by that bit.
+    if (ascii::equal_but_case_bits(token, kKnownNames[i])) return i;
+  }
+  return kNumNames;
+}
+
+void note_field(size_t name, std::string_view value, Reading& reading) {
+  switch (name) {
+    case kHost:
+      ++reading.num_hosts;
+      reading.host_ok = value.find(',') == std::string_view::npos;
       break;
-    case 7:
-      if (is("upgrade")) {
-        ++reading.num_upgrades;
-        reading.upgrade = field.value;
-      }
+    case kUpgrade:
+      ++reading.num_upgrades;
+      reading.upgrade = value;
       break;
-    case 14:
-      if (is("content-length")) {
-        ++reading.num_lengths;
-        reading.length = field.value;
-      }
+    case kContentLength:
+      ++reading.num_lengths;
+      reading.length = value;
       break;
-    case 17:
-      if (is("transfer-encoding")) {
-        ++reading.num_encodings;
-        reading.encoding = field.value;
-      } else if (is("sec-websocket-key")) {
-        reading.websocket_key = field.value;
-      }
+    case kTransferEncoding:
+      ++reading.num_encodings;
+      reading.encoding = value;
       break;
-    case 21:
-      if (is("sec-websocket-version")) reading.websocket_version = field.value;
+    case kWebSocketKey:
+      reading.websocket_key = value;
+      break;
+    case kWebSocketVersion:
+      reading.websocket_version = value;
       break;
     default:
       break;
   }
-}
-
-// equal_ignoring_case() for a checked token and a lower-case name of letters and '-' of the same
-// length: setting the bit that tells the cases apart makes no other token character one of these.
-bool is_name(std::string_view token, std::string_view name) {
-  const auto same = [&](size_t at, size_t len) {
-    constexpr uint64_t kCaseBits = 0x20 * ascii::kOnes;
-    return (ascii::load(token.data() + at, len) | kCaseBits) ==
-           (ascii::load(name.data() + at, len) | kCaseBits);
-  };
-  if (name.size() < 8) return same(0, name.size());
-  for (size_t at = 0; at + 8 < name.size(); at += 8) {
-    if (!same(at, 8)) return false;
-  }
-  return same(name.size() - 8, 8);
-}
-
-bool is_allowed(std::string_view name) {
-  const auto list = request_allow_list();
-  for (uint32_t left = request_allow_list_of_length(name.size()); left != 0; left &= left - 1) {
-    const auto i = static_cast<size_t>(std::countr_zero(left));
-    if (is_name(name, list[i])) return true;
-  }
-  return false;
 }
 
 Refusal check_framing(const Reading& reading, Method method, const Limits& limits,
@@ -200,8 +217,12 @@ FieldFacts check_fields(std::span<const Field> fields, Method method, const Limi
       facts.refusal = Refusal::kControlCharacter;
       return facts;
     }
-    note_field(field, reading);
-    if (is_allowed(field.name)) facts.forward.add(i);
+    const size_t name = find_name(field.name);
+    if (name < kRequestAllowList.size()) {
+      facts.forward.add(i);
+    } else {
+      note_field(name, field.value, reading);
+    }
   }
   facts.refusal = check_framing(reading, method, limits, facts);
   facts.upgrade = upgrade_of(reading);

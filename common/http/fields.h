@@ -38,7 +38,7 @@ struct FieldFacts {
   Refusal refusal = Refusal::kNone;  // not kNone: the rest is unspecified
   Upgrade upgrade = Upgrade::kNone;
   bool has_body = false;
-  FieldSet forward;  // those that request_allow_list() names
+  FieldSet forward;  // those that kRequestAllowList names
 };
 
 // Refuses (400) names that are no tokens, control characters in values (HTAB is allowed), a second

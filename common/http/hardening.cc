@@ -3,33 +3,6 @@
 namespace es::http {
 namespace {
 
-constexpr std::string_view kRequestAllowList[] = {
-    "accept",
-    "accept-language",
-    "authorization",
-    "content-type",
-    "cookie",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "origin",
-    "range",
-    "sec-websocket-protocol",
-    "user-agent",
-    "x-tailscale-challenge",
-};
-static_assert(std::size(kRequestAllowList) <= 32);
-
-struct AllowedOfLength {
-  uint32_t bits[32] = {};
-  constexpr AllowedOfLength() {
-    for (size_t i = 0; i < std::size(kRequestAllowList); ++i) {
-      bits[kRequestAllowList[i].size()] |= 1U << i;
-    }
-  }
-};
-constexpr AllowedOfLength kAllowedOfLength;
-
 constexpr std::string_view kResponseAllowList[] = {
     "accept-ranges",
     "allow",
@@ -111,12 +84,6 @@ constexpr uint32_t revision_of_all() {
 constexpr uint32_t kRevision = revision_of_all();
 
 }  // namespace
-
-std::span<const std::string_view> request_allow_list() { return kRequestAllowList; }
-
-uint32_t request_allow_list_of_length(size_t len) {
-  return len < std::size(kAllowedOfLength.bits) ? kAllowedOfLength.bits[len] : 0;
-}
 
 std::span<const std::string_view> response_allow_list() { return kResponseAllowList; }
 

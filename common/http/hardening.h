@@ -7,6 +7,7 @@
 
 #include "common/http/message.h"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -14,11 +15,23 @@
 
 namespace es::http {
 
-// Request fields that go on to the origin, in lower case; at most 32, so that a bit mask names a
-// set of them. Framing and WebSocket fields are the transport's own business.
-std::span<const std::string_view> request_allow_list();
-// The bits of those whose names have this length.
-uint32_t request_allow_list_of_length(size_t len);
+// Request fields that go on to the origin, in lower case. Framing and WebSocket fields are the
+// transport's own business.
+inline constexpr auto kRequestAllowList = std::to_array<std::string_view>({
+    "accept",
+    "accept-language",
+    "authorization",
+    "content-type",
+    "cookie",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "origin",
+    "range",
+    "sec-websocket-protocol",
+    "user-agent",
+    "x-tailscale-challenge",
+});
 
 // Response fields of the origin that go back to the client, in lower case.
 std::span<const std::string_view> response_allow_list();
