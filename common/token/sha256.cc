@@ -43,30 +43,57 @@ ES_ALWAYS_INLINE uint32_t rotr(uint32_t v, int n) { return v >> n | v << (32 - n
 // pieces cannot be forwarded to a wider load.
 static_assert(std::endian::native == std::endian::little);
 
-ES_ALWAYS_INLINE uint32_t load_be(const uint8_t* p) {
-  uint32_t v = 0;
-  std::memcpy(&v, p, sizeof v);
-  return __builtin_bswap32(v);
-}
-
 ES_ALWAYS_INLINE void store_be(uint8_t* p, uint32_t v) {
   const uint32_t swapped = __builtin_bswap32(v);
   std::memcpy(p, &swapped, sizeof swapped);
 }
 
+// Four words of the schedule as the compiler's own vector: SSE2, NEON or WebAssembly's simd128.
+using Words = uint32_t __attribute__((vector_size(16)));
+
+ES_ALWAYS_INLINE Words rotr(Words v, int n) { return v >> n | v << (32 - n); }
+
+ES_ALWAYS_INLINE Words load_words(const void* p) {
+  Words v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+ES_ALWAYS_INLINE Words load_words_be(const uint8_t* p) {
+  using Block = uint8_t __attribute__((vector_size(16)));
+  Block v;
+  std::memcpy(&v, p, sizeof v);
+  return reinterpret_cast<Words>(
+      __builtin_shufflevector(v, v, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12));
+}
+
+ES_ALWAYS_INLINE Words sigma1(Words v) { return rotr(v, 17) ^ rotr(v, 19) ^ v >> 10; }
+
+// The four words sixteen behind `w0`; the last two of them depend on the first two.
+ES_ALWAYS_INLINE Words expand(Words w0, Words w1, Words w2, Words w3) {
+  const Words w15 = __builtin_shufflevector(w0, w1, 1, 2, 3, 4);
+  const Words w7 = __builtin_shufflevector(w2, w3, 1, 2, 3, 4);
+  Words sum = w0 + (rotr(w15, 7) ^ rotr(w15, 18) ^ w15 >> 3) + w7;
+  sum += sigma1(__builtin_shufflevector(w3, Words{}, 2, 3, 4, 5));
+  return sum + sigma1(__builtin_shufflevector(Words{}, sum, 0, 1, 4, 5));
+}
+
 ES_ALWAYS_INLINE void round(uint32_t a, uint32_t b, uint32_t c, uint32_t& d, uint32_t e, uint32_t f,
                             uint32_t g, uint32_t& h, uint32_t kw) {
   const uint32_t t1 = h + (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)) + (g ^ (e & (f ^ g))) + kw;
-  const uint32_t t2 = (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) + ((a & b) | (c & (a | b)));
+  // The rotations by 2, 13 and 22, one out of the other: a copy less where one destroys its source.
+  const uint32_t t2 = rotr(rotr(rotr(a, 9) ^ a, 11) ^ a, 2) + ((a & b) | (c & (a | b)));
   d += t1;
   h = t1 + t2;
 }
 
-ES_ALWAYS_INLINE uint32_t expand(uint32_t* w, size_t i) {
-  const uint32_t w15 = w[(i + 1) & 15];
-  const uint32_t w2 = w[(i + 14) & 15];
-  return w[i & 15] += (rotr(w15, 7) ^ rotr(w15, 18) ^ w15 >> 3) + w[(i + 9) & 15] +
-                      (rotr(w2, 17) ^ rotr(w2, 19) ^ w2 >> 10);
+// Four rounds rename the variables instead of moving them; behind them e has the place of a.
+ES_ALWAYS_INLINE void four_rounds(uint32_t& a, uint32_t& b, uint32_t& c, uint32_t& d, uint32_t& e,
+                                  uint32_t& f, uint32_t& g, uint32_t& h, Words kw) {
+  round(a, b, c, d, e, f, g, h, kw[0]);
+  round(h, a, b, c, d, e, f, g, kw[1]);
+  round(g, h, a, b, c, d, e, f, kw[2]);
+  round(f, g, h, a, b, c, d, e, kw[3]);
 }
 
 #ifdef ES_SHA_X86
@@ -139,25 +166,25 @@ void blocks(State& state, const uint8_t* data, size_t num_blocks) {
 void sha256_blocks_portable(State& state, const uint8_t* data, size_t num_blocks) {
   auto [a, b, c, d, e, f, g, h] = state;
   for (; num_blocks > 0; --num_blocks, data += kSha256BlockLen) {
-    uint32_t w[16];
-    for (size_t i = 0; i < 16; ++i) w[i] = load_be(data + 4 * i);
-    for (size_t i = 0; i < 64; i += 16) {
-      if (i > 0) {
-        ES_UNROLL
-        for (size_t n = 0; n < 16; ++n) expand(w, n);
-      }
-      // Eight rounds rename the variables instead of moving them.
-      const uint32_t* k = kRound.data() + i;
-      for (size_t n = 0; n < 16; n += 8) {
-        round(a, b, c, d, e, f, g, h, k[n] + w[n]);
-        round(h, a, b, c, d, e, f, g, k[n + 1] + w[n + 1]);
-        round(g, h, a, b, c, d, e, f, k[n + 2] + w[n + 2]);
-        round(f, g, h, a, b, c, d, e, k[n + 3] + w[n + 3]);
-        round(e, f, g, h, a, b, c, d, k[n + 4] + w[n + 4]);
-        round(d, e, f, g, h, a, b, c, k[n + 5] + w[n + 5]);
-        round(c, d, e, f, g, h, a, b, k[n + 6] + w[n + 6]);
-        round(b, c, d, e, f, g, h, a, k[n + 7] + w[n + 7]);
-      }
+    Words w0 = load_words_be(data);
+    Words w1 = load_words_be(data + 16);
+    Words w2 = load_words_be(data + 32);
+    Words w3 = load_words_be(data + 48);
+    // What comes after the next sixteen words is made between the rounds, which leave the vector
+    // units idle.
+    for (const uint32_t* k = kRound.data(); k < kRound.data() + kRound.size(); k += 16) {
+      const Words kw0 = w0 + load_words(k);
+      w0 = expand(w0, w1, w2, w3);
+      four_rounds(a, b, c, d, e, f, g, h, kw0);
+      const Words kw1 = w1 + load_words(k + 4);
+      w1 = expand(w1, w2, w3, w0);
+      four_rounds(e, f, g, h, a, b, c, d, kw1);
+      const Words kw2 = w2 + load_words(k + 8);
+      w2 = expand(w2, w3, w0, w1);
+      four_rounds(a, b, c, d, e, f, g, h, kw2);
+      const Words kw3 = w3 + load_words(k + 12);
+      w3 = expand(w3, w0, w1, w2);
+      four_rounds(e, f, g, h, a, b, c, d, kw3);
     }
     a = state[0] += a;
     b = state[1] += b;
