@@ -1,5 +1,7 @@
 #include "common/base/bytes.h"
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace es {
@@ -33,6 +35,17 @@ template <class T>
 void put_le(uint8_t* p, T v) {
   if (p == nullptr) return;
   for (size_t i = 0; i < sizeof(T); ++i) p[i] = static_cast<uint8_t>(v >> 8 * i);
+}
+
+// The decimal digits of a number below 10^8, the first in the lowest byte: halves, quarters and
+// digits are all divided at once, by multiplying.
+static_assert(std::endian::native == std::endian::little);
+uint64_t eight_digits(uint32_t v) {
+  uint64_t x = v / 10'000 | uint64_t{v % 10'000} << 32;
+  const uint64_t hundreds = x * 10486 >> 20 & 0x7f'0000'007f;
+  x = hundreds | (x - 100 * hundreds) << 16;
+  const uint64_t tens = x * 103 >> 10 & 0x000f'000f'000f'000f;
+  return tens | (x - 10 * tens) << 8;
 }
 
 }  // namespace
@@ -133,24 +146,19 @@ void ByteWriter::bytes(Bytes v) {
 }
 
 void ByteWriter::decimal(uint64_t v) {
-  uint8_t digits[20];
-  size_t n = 0;
-  const auto put = [&](uint32_t digit) {
-    digits[sizeof(digits) - ++n] = static_cast<uint8_t>('0' + digit);
+  constexpr uint32_t kEightDigits = 100'000'000;
+  uint8_t digits[24];
+  size_t at = sizeof digits;
+  const auto put = [&](uint64_t number) {
+    const uint64_t group = eight_digits(static_cast<uint32_t>(number));
+    const uint64_t text = group | 0x3030303030303030;
+    at -= sizeof text;
+    std::memcpy(digits + at, &text, sizeof text);
+    return group;
   };
-  // Nine digits at a time: a division of 64 bits costs several of 32.
-  constexpr uint64_t kNineDigits = 1'000'000'000;
-  while (v >= kNineDigits) {
-    auto low = static_cast<uint32_t>(v % kNineDigits);
-    v /= kNineDigits;
-    for (int i = 0; i < 9; ++i, low /= 10) put(low % 10);
-  }
-  auto high = static_cast<uint32_t>(v);
-  do {
-    put(high % 10);
-    high /= 10;
-  } while (high != 0);
-  bytes(Bytes(digits).last(n));
+  for (; v >= kEightDigits; v /= kEightDigits) put(v % kEightDigits);
+  const auto zeros = static_cast<size_t>(std::countr_zero(put(v))) / 8;
+  bytes(Bytes(digits).subspan(at + std::min(zeros, sizeof v - 1)));
 }
 
 }  // namespace es

@@ -73,10 +73,10 @@ class ByteWriter {
   void text(std::string_view v) { bytes(as_bytes(v)); }
   // The decimal digits of v.
   void decimal(uint64_t v);
-
- private:
+  // Room for `len` bytes, for the caller to fill; null when they do not fit.
   uint8_t* take(size_t len);
 
+ private:
   MutableBytes out_;
   size_t len_ = 0;
   bool failed_ = false;

@@ -1,6 +1,5 @@
 #include "common/base/hex.h"
 
-#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -40,17 +39,17 @@ std::string hex_encode(Bytes data) {
 }
 
 void hex_encode(Bytes data, ByteWriter& out) {
-  uint8_t digits[64];
-  while (!data.empty()) {
-    const size_t len = std::min(data.size(), sizeof digits / 2);
-    for (size_t i = 0; i < len; i += 4) {
-      uint32_t four = 0;
-      std::memcpy(&four, data.data() + i, std::min<size_t>(4, len - i));
-      const uint64_t text = eight_digits(four);
-      std::memcpy(digits + 2 * i, &text, 8);
-    }
-    out.bytes(Bytes(digits).first(2 * len));
-    data = data.subspan(len);
+  uint8_t* to = out.take(2 * data.size());
+  if (to == nullptr) return;
+  for (; data.size() >= 4; data = data.subspan(4), to += 8) {
+    uint32_t four = 0;
+    std::memcpy(&four, data.data(), sizeof four);
+    const uint64_t text = eight_digits(four);
+    std::memcpy(to, &text, sizeof text);
+  }
+  for (const uint8_t b : data) {
+    *to++ = static_cast<uint8_t>(kDigits[b >> 4]);
+    *to++ = static_cast<uint8_t>(kDigits[b & 15]);
   }
 }
 

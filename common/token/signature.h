@@ -14,6 +14,7 @@
 #pragma once
 
 #include "common/base/bytes.h"
+#include "common/base/ip_address.h"
 #include "common/base/result.h"
 #include "common/base/time.h"
 #include "common/token/hmac.h"
@@ -26,8 +27,9 @@ namespace es::token {
 
 inline constexpr std::string_view kUnknownAddress = "unknown";
 inline constexpr size_t kSignatureMacBytes = 16;
-// "v3." + 19 digits + "." + 32 digits + "." + 39 characters of address.
-inline constexpr size_t kMaxSignatureLen = 3 + 19 + 1 + 2 * kSignatureMacBytes + 1 + 39;
+// "v3." + 19 digits + "." + 32 digits + "." + the address.
+inline constexpr size_t kMaxSignatureLen =
+    3 + 19 + 1 + 2 * kSignatureMacBytes + 1 + kMaxIpAddressText;
 
 // Who knows this for one signed request has the key: see above.
 using AnswerProof = std::array<uint8_t, kSha256Len - kSignatureMacBytes>;
@@ -37,8 +39,9 @@ struct SignedRequest {
   std::string_view target;  // path and query, as on the request line
 };
 
-// Refuses (writing nothing) a client address that is neither canonical nor kUnknownAddress, and a
-// time before 1970. `proof` is what an answer of the origin will bring.
+// `client_address` is canonical or kUnknownAddress: the origin takes no other. Refuses (writing
+// nothing) one that is too long, and a time before 1970. `proof` is what an answer of the origin
+// will bring.
 Status sign_request(const HmacKey& key, const SignedRequest& request,
                     std::string_view client_address, WallTime now, ByteWriter& out,
                     AnswerProof& proof);

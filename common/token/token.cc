@@ -215,11 +215,10 @@ Result<std::string_view> bearer_token(std::string_view authorization) {
     if (lower != kScheme[i]) return kNotBearer;
   }
   const std::string_view token = authorization.substr(kScheme.size());
+  if (ascii::is_alnum_or_dash(token)) return token;
   // b64token: at least one character, then nothing but "=" at the end.
-  const size_t padding = token.find('=');
-  const std::string_view body = token.substr(0, padding);
-  if (body.empty()) return kNotBearer;
-  if (!ascii::is_alnum_or_dash(body) && !all_are(kBearerChar, body)) return kNotBearer;
+  const std::string_view body = token.substr(0, token.find('='));
+  if (body.empty() || !all_are(kBearerChar, body)) return kNotBearer;
   if (token.find_first_not_of('=', body.size()) != std::string_view::npos) return kNotBearer;
   return token;
 }

@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 
 #include <array>
+#include <random>
+#include <string>
 #include <vector>
 
 namespace es {
@@ -71,6 +73,23 @@ TEST_CASE("decimal writes what a person reads") {
     CHECK(w.ok());
     CHECK(as_text(w.written()) == text);
   }
+}
+
+TEST_CASE("decimal agrees with the standard library for every number of digits") {
+  const uint64_t seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  const auto check = [](uint64_t value) {
+    std::array<uint8_t, 20> buf{};
+    ByteWriter w(buf);
+    w.decimal(value);
+    if (as_text(w.written()) != std::to_string(value)) FAIL(value);
+  };
+  for (uint64_t value = 0; value < 20'000; ++value) check(value);
+  for (uint64_t power = 10; power <= 1'000'000'000'000'000'000; power *= 10) {
+    for (const uint64_t value : {power - 1, power, power + 1, 9 * power + 9}) check(value);
+  }
+  for (int i = 0; i < 200'000; ++i) check(random() >> random() % 64);
 }
 
 TEST_CASE("constant-time comparison agrees with ==") {

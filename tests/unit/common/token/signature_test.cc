@@ -124,14 +124,12 @@ TEST_CASE("other spellings of a header are malformed") {
   }
 }
 
-TEST_CASE("signing refuses an address that is not canonical and a clock before 1970") {
+TEST_CASE("signing refuses what is no address by its length and a clock before 1970") {
   std::array<uint8_t, kMaxSignatureLen> buffer;
   ByteWriter out(buffer);
   AnswerProof proof;
-  for (const char* address : {"", "::ffff:192.0.2.1", "2001:DB8::1", "192.0.2.1.x", "a.b"}) {
-    CAPTURE(address);
-    CHECK_FALSE(sign_request(kKey, kRequest, address, wall_time_ms(kNow), out, proof).ok());
-  }
+  const std::string longest(kMaxIpAddressText, '1');
+  CHECK_FALSE(sign_request(kKey, kRequest, longest + "1", wall_time_ms(kNow), out, proof).ok());
   CHECK_FALSE(sign_request(kKey, kRequest, "192.0.2.1", wall_time_ms(-1), out, proof).ok());
   CHECK_FALSE(sign_request(kKey, kRequest, "192.0.2.1",
                            wall_time_ms(std::numeric_limits<int64_t>::max()), out, proof)
