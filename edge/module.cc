@@ -6,7 +6,6 @@
 #include "common/gate/hardened_mark.h"
 #include "common/gate/rate_limit_fields.h"
 #include "common/limit/lease_authority.h"
-#include "common/limit/siphash.h"
 #include "common/token/edge_keys.h"
 #include "edge/abi.h"
 #include "edge/config.h"
@@ -146,8 +145,7 @@ void record(analytics::Event& event, const limit::ClientKey& client, uint32_t co
   event.method = method_in(context);
   event.colo = state->settings.colo;
   event.version = state->settings.version;
-  event.client_hash =
-      limit::siphash(state->hash_key, client.value, static_cast<uint64_t>(client.kind));
+  event.client_hash = limit::hash_of(state->hash_key, client);
   const analytics::NameTables names{state->route_names, state->method_names, state->verdict_names};
   ByteWriter log = writer_at(kLogAt, kPointAt);
   analytics::write_log_line(event, names, log);

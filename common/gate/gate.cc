@@ -86,6 +86,7 @@ Decision Gate::decide(const Request& request, WallTime now) {
     return decision;
   }
   identify(request, now, decision);
+  decision.client_hash = limit::hash_of(parts_.seed, decision.client);
   const bool counted = is_counted(request, decision);
   if (counted && !within_limit(now, decision)) return decision;
   const bool passes = authenticate(request, now, decision) && look_at_fields(request, decision);
@@ -96,7 +97,7 @@ Decision Gate::decide(const Request& request, WallTime now) {
     // Refused by the authority: nothing was granted, so nothing counts here either.
     if (decision.verdict == Verdict::kRefuse) return decision;
   }
-  if (counted) (void)requests_.admit(decision.client, now);
+  if (counted) (void)requests_.admit(decision.client, decision.client_hash, now, 1);
   return decision;
 }
 
@@ -145,7 +146,7 @@ bool Gate::is_counted(const Request& request, const Decision& decision) const {
 }
 
 bool Gate::within_limit(WallTime now, Decision& decision) const {
-  const limit::Admission admission = requests_.peek(decision.client, now);
+  const limit::Admission admission = requests_.peek(decision.client, decision.client_hash, now, 1);
   if (admission.granted()) return true;
   return refuse_until(decision, Refusal::kTooManyRequests, admission.remaining,
                       admission.retry_after);
@@ -153,7 +154,7 @@ bool Gate::within_limit(WallTime now, Decision& decision) const {
 
 bool Gate::authenticate(const Request& request, WallTime now, Decision& decision) {
   if (!needs_key(decision) || request.channel == Channel::kLocalSocket) return true;
-  const limit::Admission failures = failures_.peek(decision.client, now);
+  const limit::Admission failures = failures_.peek(decision.client, decision.client_hash, now, 1);
   if (!failures.granted()) {
     return refuse_until(decision, Refusal::kTooManyFailures, 0, failures.retry_after);
   }
@@ -222,7 +223,7 @@ bool Gate::look_at_fields(const Request& request, Decision& decision) const {
 }
 
 void Gate::take_lease(LimiterObject object, WallTime now, Decision& decision) {
-  const limit::LeaseDecision lease = leases_->take(decision.client, now);
+  const limit::LeaseDecision lease = leases_->take(decision.client, decision.client_hash, now);
   // What the authority has granted or refused stands, also while it cannot be asked for more.
   const bool settled = lease.outcome == limit::LeaseDecision::Outcome::kGranted ||
                        lease.outcome == limit::LeaseDecision::Outcome::kRefused;

@@ -103,7 +103,8 @@ struct Decision {
   http::Method method = http::Method::kGet;
   http::Route route = http::Route::kOther;
   limit::ClientKey client;
-  AddressText client_address;                                             // canonical, or "unknown"
+  uint64_t client_hash = 0;    // where the gate's tables keep it
+  AddressText client_address;  // canonical, or "unknown"
   token::SignatureVerdict signature = token::SignatureVerdict::kMissing;  // origin
   token::AnswerProof answer_proof{};      // origin, with a valid signature: for hardened_mark.h
   KeyVerdict key = KeyVerdict::kInvalid;  // where the route needs one

@@ -14,6 +14,10 @@ ClientKey client_key(std::string_view address) {
   return parsed ? client_key(*parsed) : kUnknownClient;
 }
 
+uint64_t hash_of(const SipKey& seed, const ClientKey& client) {
+  return siphash(seed, client.value, static_cast<uint64_t>(client.kind));
+}
+
 void write_client_key(const ClientKey& key, ByteWriter& out) {
   if (key.kind == ClientKey::Kind::kUnknown) {
     out.text("unknown");

@@ -4,6 +4,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/ip_address.h"
+#include "common/limit/siphash.h"
 
 #include <cstdint>
 #include <string_view>
@@ -28,6 +29,9 @@ struct ClientKey {
 inline constexpr ClientKey kUnknownClient{};
 
 ClientKey client_key(const IpAddress& address);
+
+// Where tables with this seed keep the client.
+uint64_t hash_of(const SipKey& seed, const ClientKey& client);
 
 // The key of a textual address; kUnknownClient when parse_ip_address refuses the text.
 ClientKey client_key(std::string_view address);

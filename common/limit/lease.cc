@@ -51,13 +51,12 @@ Result<LeaseTable> LeaseTable::create(const Limit& limit, MutableBytes memory, c
   return table;
 }
 
-LeaseTable::Slot* LeaseTable::set_of(const ClientKey& client) const {
-  const uint64_t hash = siphash(seed_, client.value, static_cast<uint64_t>(client.kind));
+LeaseTable::Slot* LeaseTable::set_of(uint64_t hash) const {
   return slots_ + static_cast<size_t>((hash >> 32) * num_sets_ >> 32) * kWays;
 }
 
-LeaseTable::Slot* LeaseTable::find(const ClientKey& client) const {
-  Slot* set = set_of(client);
+LeaseTable::Slot* LeaseTable::find(const ClientKey& client, uint64_t hash) const {
+  Slot* set = set_of(hash);
   for (Slot* slot = set; slot < set + kWays; ++slot) {
     if (slot->key == client.value && slot->kind == static_cast<uint8_t>(client.kind)) return slot;
   }
@@ -67,8 +66,9 @@ LeaseTable::Slot* LeaseTable::find(const ClientKey& client) const {
 // A new client takes an empty slot, else the least recently used one that is not refusing somebody,
 // else the least recently used.
 LeaseTable::Slot& LeaseTable::find_or_claim(const ClientKey& client, uint64_t now) {
-  if (Slot* slot = find(client); slot != nullptr) return *slot;
-  Slot* set = set_of(client);
+  const uint64_t hash = hash_of(seed_, client);
+  if (Slot* slot = find(client, hash); slot != nullptr) return *slot;
+  Slot* set = set_of(hash);
   Slot* best = set;
   for (Slot* slot = set; slot < set + kWays; ++slot) {
     if (slot->kind == 0) {
@@ -104,10 +104,10 @@ void LeaseTable::expire(Slot& slot, uint64_t now) const {
   if (now - slot.lease_start >= slot.duration_ms) slot.permits = 0;
 }
 
-LeaseDecision LeaseTable::take(const ClientKey& client, WallTime wall) {
+LeaseDecision LeaseTable::take(const ClientKey& client, uint64_t hash, WallTime wall) {
   const uint64_t now = advance(wall);
   LeaseDecision out;
-  Slot* slot = find(client);
+  Slot* slot = find(client, hash);
   if (slot == nullptr) return out;
   slot->touched_at = now;
   expire(*slot, now);
@@ -163,7 +163,7 @@ LeaseTable::Ask LeaseTable::ask(const ClientKey& client, WallTime wall, uint32_t
 Status LeaseTable::on_reply(const ClientKey& client, WallTime wall, Bytes data) {
   const uint64_t now = advance(wall);
   const auto reply = decode_lease_reply(data);
-  Slot* slot = find(client);
+  Slot* slot = find(client, hash_of(seed_, client));
   if (slot == nullptr) return refuse("lease reply: nobody waits for it");
   expire(*slot, now);
   if (!reply.ok()) return reply.error();
@@ -188,11 +188,12 @@ Status LeaseTable::on_reply(const ClientKey& client, WallTime wall, Bytes data) 
 }
 
 void LeaseTable::on_failure(const ClientKey& client, uint32_t nonce) {
-  if (Slot* slot = find(client); slot != nullptr && slot->nonce == nonce) slot->nonce = 0;
+  Slot* slot = find(client, hash_of(seed_, client));
+  if (slot != nullptr && slot->nonce == nonce) slot->nonce = 0;
 }
 
 void LeaseTable::note_unleased(const ClientKey& client) {
-  Slot* slot = find(client);
+  Slot* slot = find(client, hash_of(seed_, client));
   if (slot == nullptr) return;
   if (slot->unleased < 0xffff) ++slot->unleased;
   slot->unleased_at = static_cast<uint32_t>(slot->touched_at);

@@ -57,7 +57,11 @@ class LeaseTable {
   static Result<LeaseTable> create(const Limit& limit, MutableBytes memory, const SipKey& seed);
 
   // Spends one permit of this client's lease, if it has one.
-  LeaseDecision take(const ClientKey& client, WallTime now);
+  LeaseDecision take(const ClientKey& client, WallTime now) {
+    return take(client, hash_of(seed_, client), now);
+  }
+  // The same for who has the client's hash_of() by this table's seed already.
+  LeaseDecision take(const ClientKey& client, uint64_t hash, WallTime now);
 
   // The message for the authority; from now on take() answers kWait. It reports the previous lease
   // and what was granted without one, and gives up what is left of the lease. `wanted` is how many
@@ -84,9 +88,9 @@ class LeaseTable {
   struct Slot;
 
   LeaseTable() = default;
-  Slot* find(const ClientKey& client) const;
+  Slot* find(const ClientKey& client, uint64_t hash) const;
   Slot& find_or_claim(const ClientKey& client, uint64_t now);
-  Slot* set_of(const ClientKey& client) const;
+  Slot* set_of(uint64_t hash) const;
   void expire(Slot& slot, uint64_t now) const;
   uint64_t advance(WallTime now);
 

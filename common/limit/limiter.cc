@@ -360,16 +360,15 @@ Admission Limiter::answer(const Slot* slot, uint64_t now, uint32_t permits) cons
   return out;
 }
 
-Admission Limiter::peek(const ClientKey& client, WallTime now, uint32_t permits) const {
+Admission Limiter::peek(const ClientKey& client, uint64_t hash, WallTime now,
+                        uint32_t permits) const {
   const uint32_t asked = std::clamp(permits, uint32_t{1}, limit_.permits());
-  const uint64_t hash = siphash(seed_, client.value, static_cast<uint64_t>(client.kind));
   return answer(find(client, hash), clock_.at(now), asked);
 }
 
-Admission Limiter::admit(const ClientKey& client, WallTime now, uint32_t permits) {
+Admission Limiter::admit(const ClientKey& client, uint64_t hash, WallTime now, uint32_t permits) {
   const uint32_t asked = std::clamp(permits, uint32_t{1}, limit_.permits());
   const uint64_t time = clock_.advance(now);
-  const uint64_t hash = siphash(seed_, client.value, static_cast<uint64_t>(client.kind));
   Slot* slot = find(client, hash);
   if (slot != nullptr) drop_expired(*slot, time);
   if (slot == nullptr) {

@@ -80,10 +80,17 @@ class Limiter {
   static Result<Limiter> create(const Limit& limit, MutableBytes memory, const SipKey& seed);
 
   // Takes `permits` (1 to Limit::permits()) for this client, all or none. A refusal takes nothing.
-  Admission admit(const ClientKey& client, WallTime now, uint32_t permits = 1);
-
+  Admission admit(const ClientKey& client, WallTime now, uint32_t permits = 1) {
+    return admit(client, hash_of(seed_, client), now, permits);
+  }
   // What admit() would answer; changes nothing.
-  Admission peek(const ClientKey& client, WallTime now, uint32_t permits = 1) const;
+  Admission peek(const ClientKey& client, WallTime now, uint32_t permits = 1) const {
+    return peek(client, hash_of(seed_, client), now, permits);
+  }
+
+  // The same for who has the client's hash_of() by this table's seed already.
+  Admission admit(const ClientKey& client, uint64_t hash, WallTime now, uint32_t permits);
+  Admission peek(const ClientKey& client, uint64_t hash, WallTime now, uint32_t permits) const;
 
   const Limit& limit() const { return limit_; }
   const LimiterStats& stats() const { return stats_; }
