@@ -1,11 +1,14 @@
 // The binary interface between the Worker's JavaScript and the gate.
 //
-// Five static buffers, whose places es_layout() tells once: `in` (the host writes, the module
-// reads), `fields` and `lengths` (filled by the host inside read_fields), `out` (texts for the
-// host) and `words` (32-bit results). Text is UTF-8; lengths are bytes. Everything in `out` and
-// `words` is valid until the next call. Memory is fixed, so the host's views never detach.
+// Four static buffers, whose places es_layout() tells once: `in` and `lengths` (the host writes,
+// the module reads), `out` (texts for the host) and `words` (32-bit results). Text is UTF-8;
+// lengths are bytes. Everything in `out` and `words` is valid until the next call. Memory is fixed,
+// so the host's views never detach.
 //
-// A request is one call, es_decide; its answer at most one more, es_answer. There is one instance a
+// A request is one call, es_decide or es_decide_all; its answer at most one more, es_answer. What a
+// refusal needs are a few texts by name (es_decide), but a request that passes needs its whole
+// header, which holds them too (es_decide_all). The host guesses which of the two this one will be;
+// where it guessed too little, the verdict kReadFields asks for the rest. There is one instance a
 // thread. A trap leaves the instance undefined: the host throws it away and makes a new one.
 //
 // The host side is js-shim/wasm.mjs; tests/edge/abi_test.mjs holds both lists of names against
@@ -17,14 +20,13 @@
 
 namespace es::edge {
 
-// `in` holds a JWKS (64 KiB) at most, or the phase-one texts of a request.
+// `in` holds a JWKS (64 KiB) at most, or the texts of a request.
 inline constexpr size_t kInLen = 96 * 1024;
-inline constexpr size_t kFieldsLen = 48 * 1024;
 inline constexpr size_t kMaxFieldViews = 100;
 inline constexpr size_t kOutLen = 24 * 1024;
-inline constexpr size_t kNumWords = 20;
+inline constexpr size_t kNumWords = 22;
 
-// Results of es_decide and es_answer.
+// Results of es_decide, es_decide_all and es_answer.
 enum Word : size_t {
   kRefusal,     // http::Refusal, 0 when the request passes
   kStatus,      // of the refusal
@@ -42,7 +44,9 @@ enum Word : size_t {
   kThirdLen,       // behind that
   kFourthLen,      // behind that
   kExtra,          // what each function says
-  kForwardFields,  // and three more; bit i: the i-th field that read_fields gave goes on
+  kCountryAt,      // es_decide_all: where CF-IPCountry stands in `in`
+  kCountryLen,     // and its length; 0: nowhere
+  kForwardFields,  // es_decide_all, and three more; bit i: the i-th field goes on
 };
 static_assert(kForwardFields + 4 == kNumWords);
 

@@ -19,13 +19,6 @@
 
 #define ES_EXPORT(name) extern "C" __attribute__((export_name(#name), used))
 
-extern "C" {
-// Puts the names and values of the request's header fields into `fields`, one behind the other, and
-// the length in bytes of each of them into `lengths`. The number of fields, or -1 when they do not
-// fit.
-__attribute__((import_module("env"), import_name("read_fields"))) int32_t read_fields();
-}
-
 namespace es::edge {
 namespace {
 
@@ -44,7 +37,6 @@ constexpr size_t kNumLogVerdicts = http::kNumRefusals + 2;
 constexpr uint8_t kNoMethod = 0xff;
 
 alignas(16) uint8_t in[kInLen];
-alignas(16) uint8_t fields_text[kFieldsLen];
 alignas(16) uint8_t out[kOutLen];
 alignas(16) uint32_t words[kNumWords];
 alignas(16) uint32_t lengths[2 * kMaxFields];
@@ -81,24 +73,23 @@ ByteWriter writer_at(size_t at, size_t end = kOutLen) {
   return ByteWriter(MutableBytes(out).subspan(at, end - at));
 }
 
-std::optional<std::span<const http::Field>> parse_fields(void*) {
-  const int32_t told = read_fields();
-  if (told < 0 || static_cast<size_t>(told) > kMaxFields) return std::nullopt;
-  const auto num = static_cast<size_t>(told);
-  const char* at = reinterpret_cast<const char*>(fields_text);
-  size_t left = kFieldsLen;
+using Fields = std::optional<std::span<const http::Field>>;
+
+// The fields of a request, whose texts stand in `in` from `at` on.
+Fields fields_at(size_t at, uint32_t num) {
+  if (num > kMaxFields || at > kInLen) return std::nullopt;
   for (size_t i = 0; i < num; ++i) {
     const size_t name_len = lengths[2 * i];
     const size_t value_len = lengths[2 * i + 1];
+    const size_t left = kInLen - at;
     if (name_len > left || value_len > left - name_len) return std::nullopt;
-    field_views[i] = {{at, name_len}, {at + name_len, value_len}};
+    field_views[i] = {in_text(at, name_len), in_text(at + name_len, value_len)};
     at += name_len + value_len;
-    left -= name_len + value_len;
   }
   return std::span<const http::Field>(field_views, num);
 }
 
-// The texts of one request, one behind the other in `in`.
+// The texts of one request.
 struct RequestTexts {
   std::string_view method, url, address, authorization, access_jwt, country;
 };
@@ -117,7 +108,6 @@ gate::Request as_request(const RequestTexts& texts) {
   request.peer = texts.address;
   request.authorization = texts.authorization;
   request.access_jwt = texts.access_jwt;
-  request.fields.read = parse_fields;
   return request;
 }
 
@@ -279,21 +269,61 @@ std::optional<ConfigProblem> make_state(const Settings& settings, const limit::S
   return std::nullopt;
 }
 
+int32_t decide(const RequestTexts& texts, gate::ReadFields fields, uint32_t flags, double now_ms) {
+  gate::Request request = as_request(texts);
+  request.fields = fields;
+  if ((flags & 1) != 0) request.limiter_object = gate::LimiterObject::kUnreachable;
+  // No token at all is refused, and counted, like one that is wrong.
+  if ((flags & 2) != 0) request.access_jwt = {};
+  const WallTime now = time_of(now_ms);
+  std::memset(words, 0, sizeof words);
+  gate::Decision decision = state->gate->decide(request, now);
+  words[kClientLow] = static_cast<uint32_t>(decision.client.value);
+  words[kClientHigh] = static_cast<uint32_t>(decision.client.value >> 32);
+  words[kContext] = pack_context(decision);
+  switch (decision.verdict) {
+    case gate::Verdict::kRefuse:
+      refuse_now(decision, now, texts.country);
+      break;
+    case gate::Verdict::kForward:
+    case gate::Verdict::kForwardWebSocket:
+      std::memcpy(words + kForwardFields, decision.forward_fields.bits.data(),
+                  sizeof decision.forward_fields.bits);
+      if (!sign(request, decision, now)) {
+        decision.verdict = gate::Verdict::kRefuse;
+        decision.refusal = http::Refusal::kInternal;
+        refuse_now(decision, now, texts.country);
+      }
+      break;
+    case gate::Verdict::kAskLimiter:
+      ask_limiter(decision, now, 1 + (flags >> 8));
+      break;
+    case gate::Verdict::kCheckAccess:
+      check_access(decision.access);
+      break;
+    case gate::Verdict::kAnswerStatus:
+    case gate::Verdict::kWaitLimiter:
+    case gate::Verdict::kFetchAccessKeys:
+    case gate::Verdict::kReadFields:
+      break;
+  }
+  return static_cast<int32_t>(decision.verdict);
+}
+
 }  // namespace
 }  // namespace es::edge
 
 using namespace es;        // NOLINT: the exports below are the whole rest of the file
 using namespace es::edge;  // NOLINT
 
-// Ten words: address and length of in, fields, out, words and lengths.
+// Eight words: address and length of in, out, words and lengths.
 ES_EXPORT(es_layout) const uint32_t* es_layout() {
-  static uint32_t layout[10];
+  static uint32_t layout[8];
   const auto address = [](const void* p) {
     return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(p));
   };
-  const uint32_t values[10] = {
-      address(in),    kInLen,    address(edge::fields_text), kFieldsLen,    address(out), kOutLen,
-      address(words), kNumWords, address(lengths),           2 * kMaxFields};
+  const uint32_t values[8] = {address(in),    kInLen,    address(out),     kOutLen,
+                              address(words), kNumWords, address(lengths), 2 * kMaxFields};
   std::memcpy(layout, values, sizeof layout);
   return layout;
 }
@@ -330,68 +360,75 @@ ES_EXPORT(es_configure) int32_t es_configure(uint32_t len) {
   return 1;
 }
 
-// The texts stand in `in` one behind the other. `flags`: bit 0, the limiter object is unreachable
-// for this request; bit 1, es_access_verified refused its Access token; from bit 8, how many other
-// requests of this client wait for a lease. Returns the gate::Verdict:
+// `in`: the texts, one behind the other. `flags`: bit 0, the limiter object is unreachable for this
+// request; bit 1, es_access_verified refused its Access token; bit 2, its fields do not fit; from
+// bit 8, how many other requests of this client wait for a lease. Returns the gate::Verdict:
 //   kRefuse                       kRefusal, kStatus, kRetryAfter; the RateLimit field at kTextAt
 //   kForward, kForwardWebSocket   kForwardFields, signature and mark; call es_answer in the end
 //   kAnswerStatus                 call es_answer in the end
 //   kAskLimiter                   kTextAt: the object's name, then a message; kExtra: its nonce
 //   kCheckAccess                  kTextAt: signed text, signature, modulus, exponent; kExtra: keys'
 //                                 generation
+//   kReadFields                   call es_decide_all
 ES_EXPORT(es_decide)
 int32_t es_decide(uint32_t method_len, uint32_t url_len, uint32_t address_len,
                   uint32_t authorization_len, uint32_t jwt_len, uint32_t country_len,
                   uint32_t flags, double now_ms) {
-  RequestTexts texts;
   size_t at = 0;
   const auto take = [&](uint32_t len) {
     const std::string_view text = in_text(at, len);
     at += len;
     return text;
   };
+  RequestTexts texts;
   texts.method = take(method_len);
   texts.url = take(url_len);
   texts.address = take(address_len);
   texts.authorization = take(authorization_len);
   texts.access_jwt = take(jwt_len);
   texts.country = take(country_len);
-  gate::Request request = as_request(texts);
-  if ((flags & 1) != 0) request.limiter_object = gate::LimiterObject::kUnreachable;
-  // No token at all is refused, and counted, like one that is wrong.
-  if ((flags & 2) != 0) request.access_jwt = {};
-  const WallTime now = time_of(now_ms);
-  std::memset(words, 0, sizeof words);
-  gate::Decision decision = state->gate->decide(request, now);
-  words[kClientLow] = static_cast<uint32_t>(decision.client.value);
-  words[kClientHigh] = static_cast<uint32_t>(decision.client.value >> 32);
-  words[kContext] = pack_context(decision);
-  switch (decision.verdict) {
-    case gate::Verdict::kRefuse:
-      refuse_now(decision, now, texts.country);
-      break;
-    case gate::Verdict::kForward:
-    case gate::Verdict::kForwardWebSocket:
-      std::memcpy(words + kForwardFields, decision.forward_fields.bits.data(),
-                  sizeof decision.forward_fields.bits);
-      if (!sign(request, decision, now)) {
-        decision.verdict = gate::Verdict::kRefuse;
-        decision.refusal = http::Refusal::kInternal;
-        refuse_now(decision, now, texts.country);
+  gate::ReadFields fields;
+  if ((flags & 4) != 0) fields.read = [](void*) { return Fields(); };
+  return decide(texts, fields, flags, now_ms);
+}
+
+// As es_decide, with all fields of a request that has at most kMaxFieldViews of them. `in`: method
+// and URL, then names and values; `lengths`: two for each field.
+ES_EXPORT(es_decide_all)
+int32_t es_decide_all(uint32_t method_len, uint32_t url_len, uint32_t num_fields, uint32_t flags,
+                      double now_ms) {
+  static Fields fields;
+  fields = fields_at(method_len + url_len, num_fields);
+  RequestTexts texts;
+  texts.method = in_text(0, method_len);
+  texts.url = in_text(method_len, url_len);
+  if (fields) {
+    for (const auto& [name, value] : *fields) {
+      // Told apart by length first: most are none of these.
+      switch (name.size()) {
+        case 12:
+          if (name == "cf-ipcountry") texts.country = value;
+          break;
+        case 13:
+          if (name == "authorization") texts.authorization = value;
+          break;
+        case 16:
+          if (name == "cf-connecting-ip") texts.address = value;
+          break;
+        case 23:
+          if (name == "cf-access-jwt-assertion") texts.access_jwt = value;
+          break;
+        default:
+          break;
       }
-      break;
-    case gate::Verdict::kAskLimiter:
-      ask_limiter(decision, now, 1 + (flags >> 8));
-      break;
-    case gate::Verdict::kCheckAccess:
-      check_access(decision.access);
-      break;
-    case gate::Verdict::kAnswerStatus:
-    case gate::Verdict::kWaitLimiter:
-    case gate::Verdict::kFetchAccessKeys:
-      break;
+    }
   }
-  return static_cast<int32_t>(decision.verdict);
+  const int32_t verdict = decide(texts, {[](void*) { return fields; }}, flags, now_ms);
+  if (!texts.country.empty()) {
+    words[kCountryAt] = static_cast<uint32_t>(texts.country.data() - in_text(0, 0).data());
+    words[kCountryLen] = static_cast<uint32_t>(texts.country.size());
+  }
+  return verdict;
 }
 
 // The outcome of a request that was let pass: the status that the client gets, and the refusal that

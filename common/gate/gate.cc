@@ -45,7 +45,8 @@ AddressText text_of(const std::optional<IpAddress>& address) {
 
 bool waits_for_host(Verdict verdict) {
   return verdict == Verdict::kAskLimiter || verdict == Verdict::kWaitLimiter ||
-         verdict == Verdict::kCheckAccess || verdict == Verdict::kFetchAccessKeys;
+         verdict == Verdict::kCheckAccess || verdict == Verdict::kFetchAccessKeys ||
+         verdict == Verdict::kReadFields;
 }
 
 bool needs_key(const Decision& decision) {
@@ -55,9 +56,9 @@ bool needs_key(const Decision& decision) {
 }  // namespace
 
 std::string_view verdict_name(Verdict verdict) {
-  constexpr std::string_view kNames[] = {"forward",      "websocket",        "status",
-                                         "refuse",       "ask_limiter",      "wait_limiter",
-                                         "check_access", "fetch_access_keys"};
+  constexpr std::string_view kNames[] = {"forward",      "websocket",         "status",
+                                         "refuse",       "ask_limiter",       "wait_limiter",
+                                         "check_access", "fetch_access_keys", "read_fields"};
   static_assert(std::size(kNames) == kNumVerdicts);
   return kNames[static_cast<size_t>(verdict)];
 }
@@ -190,6 +191,10 @@ bool Gate::check_access(const Request& request, WallTime now, Decision& decision
 }
 
 bool Gate::look_at_fields(const Request& request, Decision& decision) const {
+  if (request.fields.read == nullptr) {
+    decision.verdict = Verdict::kReadFields;
+    return false;
+  }
   const auto fields = request.fields.read(request.fields.context);
   if (!fields) return refuse_with(decision, Refusal::kFieldsTooLarge);
   const http::FieldFacts facts = http::check_fields(*fields, decision.method, config_.http);

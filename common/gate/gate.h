@@ -5,9 +5,9 @@
 // refusal costs next to nothing. Order: request line; who asks; is that client over its limit; is
 // its key good; header fields; at the edge a permit of the client's lease.
 //
-// A verdict that asks the host to wait (kAskLimiter, kWaitLimiter, kCheckAccess, kFetchAccessKeys)
-// has consumed nothing: the host does what it says and calls decide() again with the same request.
-// Every other verdict counts the request once.
+// A verdict that asks the host for something (kAskLimiter, kWaitLimiter, kCheckAccess,
+// kFetchAccessKeys, kReadFields) has consumed nothing: the host does what it says and calls
+// decide() again with the same request. Every other verdict counts the request once.
 //
 // Threads: callers of one Gate must not overlap. No allocation after create().
 #pragma once
@@ -61,7 +61,8 @@ enum class LimiterObject : uint8_t {
   kUnreachable,  // the gate's own limit decides what no lease or refusal in hand does
 };
 
-// All header fields as received, or nullopt when there are more than Limits::max_fields.
+// All header fields as received, or nullopt when there are more than Limits::max_fields. Without
+// `read` a request that would pass gets kReadFields.
 struct ReadFields {
   std::optional<std::span<const http::Field>> (*read)(void* context) = nullptr;
   void* context = nullptr;
@@ -91,8 +92,9 @@ enum class Verdict : uint8_t {
   kWaitLimiter,      // edge: another request of this client is asking: wait, then decide() again
   kCheckAccess,      // edge: verify Decision::access by RS256, finish_access(), decide() again
   kFetchAccessKeys,  // edge: fetch the JWKS, load or report failure, decide() again
+  kReadFields,       // edge: decide() again with Request::fields
 };
-inline constexpr size_t kNumVerdicts = static_cast<size_t>(Verdict::kFetchAccessKeys) + 1;
+inline constexpr size_t kNumVerdicts = static_cast<size_t>(Verdict::kReadFields) + 1;
 std::string_view verdict_name(Verdict verdict);
 
 using AddressText = token::BoundedText<kMaxIpAddressText>;

@@ -194,7 +194,7 @@ Refusal check_target(std::string_view target, size_t max_len) {
     }
     return Refusal::kBadTarget;
   }
-  if (path.starts_with("//")) return Refusal::kBadTarget;
+  if (path.size() > 1 && path[1] == '/') return Refusal::kBadTarget;
   if ((in_path & kNotInPath) != 0 || (in_query & kNotInQuery) != 0) return Refusal::kBadTarget;
   if (((in_path | in_query) & kEscape) != 0) {
     if (const Refusal r = check_part(path, true); r != Refusal::kNone) return r;

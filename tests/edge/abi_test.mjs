@@ -82,6 +82,36 @@ test("one decision on a forwarded request makes few host calls", () => {
   });
   assert.equal(core.decide({ ...request, headers }, ALONE, NOW), VERDICT.forward);
   assert.deepEqual(calls, { get: 3, iterate: 1, other: 0 });
+  // Where the last one passed, the whole header is read at once, and nothing by name.
+  assert.equal(core.decide({ ...request, headers }, ALONE, NOW), VERDICT.forward);
+  assert.deepEqual(calls, { get: 3, iterate: 2, other: 0 });
+});
+
+test("what is decided does not depend on what the last request came to", () => {
+  const key = { authorization: `Bearer ${API_KEY}` };
+  const many = Object.fromEntries(Array.from({ length: 101 }, (_, i) => [`a-${i}`, "v"]));
+  const outcome = (core, request) => {
+    const verdict = core.decide(request, ALONE, NOW);
+    const { words } = core;
+    return {
+      verdict, client: [words[WORD.clientLow], words[WORD.clientHigh]], country: core.country,
+      refusal: words[WORD.refusal],
+      fields: verdict === VERDICT.forward ? core.forwardFields() : {},
+    };
+  };
+  for (const [what, request] of Object.entries({
+    sound: get("/api/v1/user", { ...key, "cf-ipcountry": "DE", accept: "*/*" }),
+    "without a key": get("/api/v1/user", { "cf-ipcountry": "DE" }),
+    "beyond ASCII": get("/api/v1/user", { ...key, accept: "é€", "user-agent": "u\u{1F600}", "x-y": "z" }),
+    "of another country": get("/api/v1/user", { ...key, "cf-ipcountry": "é" }),
+    "with too many fields": get("/api/v1/user", { ...key, ...many }),
+    "with too large a field": get("/api/v1/user", { ...key, "a-long": "é".repeat(60_000) }),
+    "with a long target": get(`/${"é".repeat(30_000)}`, key),
+  })) {
+    const [first, later] = [newCore(), newCore()];
+    later.decide(get("/health", { "cf-connecting-ip": "198.51.100.1" }), ALONE, NOW);
+    assert.deepEqual(outcome(later, request), outcome(first, request), what);
+  }
 });
 
 test("a refusal never iterates the header", () => {

@@ -77,6 +77,26 @@ std::string bearer(std::string_view token) { return "Bearer " + std::string(toke
 
 }  // namespace
 
+TEST_CASE("a request that would pass without its fields asks for them and consumes nothing") {
+  Bench bench(Role::kEdge);
+  const ReadFields read = bench.request.fields;
+  bench.request.fields = {};
+  for (int i = 0; i < 1000; ++i) REQUIRE(bench.decide().verdict == Verdict::kReadFields);
+  bench.request.fields = read;
+  for (int i = 0; i < 120; ++i) REQUIRE(bench.decide().verdict == Verdict::kForward);
+  bench.request.fields = {};
+  CHECK(bench.decide().refusal == Refusal::kTooManyRequests);
+}
+
+TEST_CASE("a refusal needs no fields") {
+  Bench bench(Role::kEdge);
+  bench.request.fields = {};
+  bench.request.target = "/%00";
+  CHECK(bench.decide().refusal == Refusal::kControlCharacter);
+  bench.request.target = "/api/v1/user";
+  CHECK(bench.decide().refusal == Refusal::kUnauthorized);
+}
+
 TEST_CASE("an ordinary request passes in both twins") {
   for (const Role role : {Role::kEdge, Role::kOrigin}) {
     Bench bench(role);
