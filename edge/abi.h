@@ -24,7 +24,7 @@ namespace es::edge {
 inline constexpr size_t kInLen = 96 * 1024;
 inline constexpr size_t kMaxFieldViews = 100;
 inline constexpr size_t kOutLen = 24 * 1024;
-inline constexpr size_t kNumWords = 22;
+inline constexpr size_t kNumWords = 23;
 
 // Results of es_decide, es_decide_all and es_answer.
 enum Word : size_t {
@@ -38,6 +38,7 @@ enum Word : size_t {
   kContext,        // kind of client | route << 8 | method << 16 | key verdict << 24
   kSignatureLen,   // at out + kSignatureAt
   kLogLen,         // at out + kLogAt; 0: no line yet
+  kClientAt,       // where in that line the client's digits stand
   kPointLen,       // at out + kPointAt; analytics/event.h has its layout
   kTextLen,        // at out + kTextAt: what each function says
   kSecondLen,      // behind that

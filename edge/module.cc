@@ -138,7 +138,7 @@ void record(analytics::Event& event, const limit::ClientKey& client, uint32_t co
   event.client_hash = limit::hash_of(state->hash_key, client);
   const analytics::NameTables names{state->route_names, state->method_names, state->verdict_names};
   ByteWriter log = writer_at(kLogAt, kPointAt);
-  analytics::write_log_line(event, names, log);
+  words[kClientAt] = static_cast<uint32_t>(analytics::write_log_line(event, names, log));
   words[kLogLen] = static_cast<uint32_t>(log.written().size());
   ByteWriter point = writer_at(kPointAt, kTextAt);
   analytics::write_data_point(event, names, point);

@@ -4,9 +4,9 @@
 /** Results in the words, in the order of abi.h. */
 export const WORD = {
   refusal: 0, status: 1, flags: 2, markLen: 3, retryAfter: 4, clientLow: 5, clientHigh: 6,
-  context: 7, signatureLen: 8, logLen: 9, pointLen: 10, textLen: 11, secondLen: 12, thirdLen: 13,
-  fourthLen: 14, extra: 15, countryAt: 16, countryLen: 17,
-  forwardFields: 18,
+  context: 7, signatureLen: 8, logLen: 9, clientAt: 10, pointLen: 11, textLen: 12,
+  secondLen: 13, thirdLen: 14, fourthLen: 15, extra: 16, countryAt: 17, countryLen: 18,
+  forwardFields: 19,
 };
 export const FLAG = { terse: 1 };
 export const AT = { signature: 0, log: 256, point: 1536, text: 2304 };
@@ -26,7 +26,6 @@ const MAX_URL = 16384;
 const MAX_OTHER = 5000;
 
 const MAX_POINT_TEXTS = 1024;
-const CLIENT = '"client":"';
 
 const encoder = new TextEncoder();
 // All texts that come out are ASCII: the module checks or escapes what it was given.
@@ -275,7 +274,7 @@ export class Core {
     }
     const out = this.out;
     let at = texts.end;
-    const client = line.indexOf(CLIENT) + CLIENT.length;
+    const client = this.words[WORD.clientAt];
     const indexes = [line.slice(client, client + out[at])];
     at += 1 + out[at];
     const doubles = [];

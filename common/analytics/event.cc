@@ -99,7 +99,7 @@ void write_data_point(const Event& event, const NameTables& names, ByteWriter& o
   write_numbers(event, out);
 }
 
-void write_log_line(const Event& event, const NameTables& names, ByteWriter& out) {
+size_t write_log_line(const Event& event, const NameTables& names, ByteWriter& out) {
   const int64_t ms = unix_ms(event.time);
   out.text("{\"time\":");
   out.decimal(ms > 0 ? static_cast<uint64_t>(ms) : 0);
@@ -112,11 +112,15 @@ void write_log_line(const Event& event, const NameTables& names, ByteWriter& out
   member(",\"origin_latency_ms\":", event.origin_latency_ms, out);
   member(",\"request_bytes\":", event.request_bytes, out);
   member(",\"response_bytes\":", event.response_bytes, out);
-  member(",\"client\":\"", HashText(event.client_hash).view(), out);
+  out.text(",\"client\":\"");
+  const size_t client_at = out.written().size();
+  out.text(HashText(event.client_hash).view());
+  out.u8('"');
   if (!event.colo.empty()) member(",\"colo\":\"", HostText(event.colo).view(), out);
   if (!event.country.empty()) member(",\"country\":\"", HostText(event.country).view(), out);
   if (!event.version.empty()) member(",\"version\":\"", HostText(event.version).view(), out);
   out.text("}");
+  return client_at;
 }
 
 }  // namespace es::analytics

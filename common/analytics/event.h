@@ -62,7 +62,8 @@ struct Event {
 // At most kMaxDataPointLen bytes.
 void write_data_point(const Event& event, const NameTables& names, ByteWriter& out);
 
-// One JSON object without a line end, at most kMaxLogLineLen bytes.
-void write_log_line(const Event& event, const NameTables& names, ByteWriter& out);
+// One JSON object without a line end, at most kMaxLogLineLen bytes. Returns where in `out` the
+// client's 16 digits stand.
+size_t write_log_line(const Event& event, const NameTables& names, ByteWriter& out);
 
 }  // namespace es::analytics

@@ -199,8 +199,8 @@ async function micro() {
   const hand = [];
   for (let i = 0; i < 5; ++i) {
     read.push(await timed("read", 50_000));
-    decide.push(await timed("decide", 100_000));
-    hand.push(await timed("hand", 100_000));
+    decide.push(await timed("decide", 300_000));
+    hand.push(await timed("hand", 300_000));
     instance.push(await timed("instance", 300));
   }
   await worker.stop();

@@ -25,19 +25,21 @@ const refused = new Response(null, { status: 401, headers: {
 export default {
   fetch(request, env) {
     const { method, url, headers } = request;
-    const address = headers.get("cf-connecting-ip");
-    const authorization = headers.get("authorization");
-    const country = headers.get("cf-ipcountry");
-    if (address === null || authorization === null) return new Response(null, { status: 400 });
     if (env.REFUSE !== undefined) {
+      const address = headers.get("cf-connecting-ip");
+      const authorization = headers.get("authorization");
+      const country = headers.get("cf-ipcountry");
+      if (address === null || authorization === null) return new Response(null, { status: 400 });
       record(env, 401, country);
       return refused;
     }
     const fields = {};
     let length = 0;
+    let country = "";
     headers.forEach((value, name) => {
       length += name.length + value.length;
       if (FORWARD.has(name)) fields[name] = value;
+      else if (name === "cf-ipcountry") country = value;
     });
     if (length > 32768) return new Response(null, { status: 431 });
     fields["x-edge-signature"] = SIGNATURE;

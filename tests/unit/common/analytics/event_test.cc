@@ -36,9 +36,11 @@ Event event() {
 std::string log_line(const Event& e) {
   std::array<uint8_t, kMaxLogLineLen> buffer;
   ByteWriter out(buffer);
-  write_log_line(e, kNames, out);
+  const size_t client_at = write_log_line(e, kNames, out);
   REQUIRE(out.ok());
-  return std::string(as_text(out.written()));
+  const std::string line(as_text(out.written()));
+  REQUIRE(line.substr(0, client_at).ends_with("\"client\":\""));
+  return line;
 }
 
 struct DataPoint {
