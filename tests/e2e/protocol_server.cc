@@ -167,13 +167,11 @@ int run() {
     return 1;
   }
   net::ServerOptions options;
-  options.listeners.push_back({"127.0.0.1",
-                               0,
-                               "",
-                               0,
-                               false,
-                               {"http", &router, gatekeeper->get(), net::Trust::kNetwork},
-                               "listen_addr"});
+  net::ListenerOptions listener;
+  listener.host = "127.0.0.1";
+  listener.service = {"http", &router, gatekeeper->get(), net::Trust::kNetwork};
+  listener.config_key = "listen_addr";
+  options.listeners.push_back(listener);
   auto server = net::Server::create(std::move(options), clock, log, metrics);
   if (!server.ok()) {
     std::fprintf(stderr, "%s\n", server.error().c_str());

@@ -174,12 +174,9 @@ class Client {
     const net::Peer peer{"192.0.2.1", 0xc0000201, net::Peer::Kind::kIpv4};
     auto admitted =
         site.core->ledger->admit(peer, net::ConnectionLedger::Counting::kByAddress, 10, 10);
-    net::Connection::create({site.core,
-                             site.worker,
-                             {"http", &site.router, site.gatekeeper.get(), net::Trust::kNetwork},
-                             net::Transport(std::move(socket)),
-                             nullptr,
-                             peer,
+    net::Service service{"http", &site.router, site.gatekeeper.get(), net::Trust::kNetwork};
+    net::Connection::create({site.core, site.worker, std::move(service),
+                             net::Transport(std::move(socket)), nullptr, peer,
                              std::move(admitted.slot).value()})
         ->start();
     site.run();

@@ -15,8 +15,9 @@ using test::World;
 namespace {
 
 Buffer disco_packet(uint8_t fill = 0) {
-  Buffer out = {'T', 'S', 0xf0, 0x9f, 0x92, 0xac};
-  out.resize(62, fill);
+  constexpr uint8_t kMagic[] = {'T', 'S', 0xf0, 0x9f, 0x92, 0xac};
+  Buffer out(62, fill);
+  std::copy(std::begin(kMagic), std::end(kMagic), out.begin());
   return out;
 }
 

@@ -353,13 +353,12 @@ TEST_CASE("a port that is taken is told with the setting to change") {
       {}, [](std::string_view, WallTime) { return gate::KeyVerdict::kInvalid; }, {1, 2});
   REQUIRE(gatekeeper.ok());
   ServerOptions options;
-  options.listeners.push_back({"127.0.0.1",
-                               first.port(),
-                               "",
-                               0,
-                               false,
-                               {"http", &router, gatekeeper->get(), Trust::kNetwork},
-                               "listen_addr"});
+  ListenerOptions listener;
+  listener.host = "127.0.0.1";
+  listener.port = first.port();
+  listener.service = {"http", &router, gatekeeper->get(), Trust::kNetwork};
+  listener.config_key = "listen_addr";
+  options.listeners.push_back(listener);
   telemetry::Metrics metrics;
   telemetry::Log log([] { return WallTime{}; }, [](std::string_view) {}, telemetry::Level::kInfo,
                      telemetry::Format::kText);
