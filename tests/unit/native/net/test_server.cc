@@ -108,10 +108,12 @@ std::string TestServer::logged() {
 
 double TestServer::metric_when(const std::string& series, double expected) const {
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-  while (metric(series) != expected && std::chrono::steady_clock::now() < end) {
+  double value = metric(series);
+  while (value != expected && std::chrono::steady_clock::now() < end) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    value = metric(series);
   }
-  return metric(series);
+  return value;
 }
 
 double TestServer::metric(const std::string& series) const {
